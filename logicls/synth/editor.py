@@ -33,6 +33,7 @@ from logicls.synth.geometric import CableBend, RotatedPatch, find_cable
 from logicls.synth.image_ops import Photo, crop, paste, pixel_bounds
 from logicls.synth.inpainting import inpaint
 from logicls.synth.instance_bank import Donor, InstanceBank
+from logicls.synth.invariances import is_orientation_free
 from logicls.synth.liquids import find_liquid
 from logicls.synth.masks import Mask
 
@@ -49,6 +50,7 @@ class Editor:
 
     def __init__(self, spec: Spec, bank: InstanceBank) -> None:
         self.spec, self.bank, self.compositor = spec, bank, Compositor(spec, bank)
+        self._is_orientation_free = is_orientation_free(spec)
 
     def apply(self, edit: Edit, canvas: Canvas, rng: Rng) -> Canvas | None:
         """Apply one edit; returns a new canvas, or None if no photo has the instances that it needs."""
@@ -82,10 +84,12 @@ class Editor:
         if definition.leaves:
             return self._reveal(edit, target, definition.leaves, canvas, rng)
         if definition.fills:
-            liquid = find_liquid(canvas, target, definition.fills)
+            liquid = find_liquid(self.compositor, canvas, target, definition.fills)
             if liquid is None or not liquid.has_headspace:
                 return None
             return self._derive(edit, canvas, partial(liquid.lower, target.box.y2, _spawn_rng(rng)))
+        if not self.compositor.can_take_away(canvas, target):
+            return None
         return self._derive(edit, canvas, partial(self.compositor.inpaint, canvas, target, _spawn_rng(rng)))
 
     def _reveal(self, edit: Remove, target: Instance, component: str, canvas: Canvas, rng: Rng) -> Canvas | None:
@@ -102,31 +106,65 @@ class Editor:
         donor = self.bank.sample(edit.component, rng, **dict(edit.attributes))
         if donor is None:
             return None
-        box = _centre_box(donor.instance.box, edit.box)
-        if box.clip(canvas.scene.width, canvas.scene.height) != box:
+        mask, turned = self.bank.load_mask(donor.scene, donor.instance), None
+        if self._may_turn(donor.scene, donor.instance):
+            turned = RotatedPatch.compute(mask, donor.instance.box, 360 * float(rng.random()))
+        box = _centre_box(turned.box if turned else donor.instance.box, edit.box)
+        is_in_photo = box.clip(canvas.scene.width, canvas.scene.height) == box
+        if not is_in_photo or self.compositor.hides_something(canvas, turned.mask if turned else mask, box):
             return None
+        additions, masks = self._place_donor(donor, box, canvas.scene)
+        if turned:
+            additions, masks = [_set_box(additions[0], box, turned.degrees)], [partial(getattr, turned, "mask")]
         return self._derive(
-            edit,
-            canvas,
-            lambda: self.compositor.composite(canvas.photo, donor, box),
-            *self._place_donor(donor, box, canvas.scene),
+            edit, canvas, lambda: self.compositor.composite(canvas.photo, donor, box, turned), additions, masks
+        )
+
+    def _may_turn(self, scene: Scene, instance: Instance) -> bool:
+        """True if the instance may lie at any angle: its component does on the photos, and no rule or name minds.
+
+        An instance with others on it is left as it lies.
+        """
+        return (
+            self._is_orientation_free
+            and self.bank.lies_at_angles(instance.component)
+            and not find_supported(scene, instance, self.spec.liquids)
         )
 
     def _move(self, edit: Move, canvas: Canvas, rng: Rng) -> Canvas | None:
-        target = get_instance(canvas.scene, edit.target)
+        target, pixel_rng = get_instance(canvas.scene, edit.target), _spawn_rng(rng)
         fills = self.spec.components[target.component].fills
         if fills:
-            liquid = find_liquid(canvas, target, fills)
+            liquid = find_liquid(self.compositor, canvas, target, fills)
             is_in_place = edit.dx == edit.dy == 0
-            return (
-                self._derive(edit, canvas, partial(liquid.redraw, _spawn_rng(rng))) if liquid and is_in_place else None
-            )
+            return self._derive(edit, canvas, partial(liquid.redraw, pixel_rng)) if liquid and is_in_place else None
         if not self.compositor.can_cut_out(canvas, target):
             return None
+        if self._may_turn(canvas.scene, target):
+            return self._move_turned(edit, target, canvas, rng)
         destination = target.box.translate(edit.dx, edit.dy)
-        return self._derive(
-            edit, canvas, partial(self.compositor.relocate, canvas, target, destination, _spawn_rng(rng))
+        if self._hides_something(canvas, target, destination):
+            return None
+        return self._derive(edit, canvas, partial(self.compositor.relocate, canvas, target, destination, pixel_rng))
+
+    def _move_turned(self, edit: Move, target: Instance, canvas: Canvas, rng: Rng) -> Canvas | None:
+        """Move a thing that lies anywhere, and turn it by a random angle."""
+        turned = RotatedPatch.compute(self.compositor.get_mask(canvas, target), target.box, 360 * float(rng.random()))
+        box, pixel_rng = turned.box.translate(edit.dx, edit.dy), _spawn_rng(rng)
+        is_in_photo = box.clip(canvas.scene.width, canvas.scene.height) == box
+        if not is_in_photo or self.compositor.hides_something(canvas, turned.mask, box, (target.id,)):
+            return None
+        source = partial(self.compositor.relocate, canvas, target, box, pixel_rng, turned)
+        after = self._derive(Resize(target.id, box), canvas, source)
+        instances = tuple(_set_box(i, box, turned.degrees) if i.id == target.id else i for i in after.scene.instances)
+        return Canvas(
+            source, replace(after.scene, instances=instances), {**after.masks, target.id: lambda: turned.mask}
         )
+
+    def _hides_something(self, canvas: Canvas, target: Instance, destination: Box) -> bool:
+        """True if the target would hide a part of something else at its destination."""
+        moved = {target.id, *(i.id for i in find_supported(canvas.scene, target, self.spec.liquids))}
+        return self.compositor.hides_something(canvas, self.compositor.get_mask(canvas, target), destination, moved)
 
     def _swap(self, edit: Swap, canvas: Canvas, rng: Rng) -> Canvas | None:
         targets = tuple(get_instance(canvas.scene, number) for number in (edit.target, edit.other))
@@ -173,8 +211,8 @@ class Editor:
         if fills:
             source = Canvas(partial(self.bank.load_photo, reference.scene), reference.scene)
             target_liquid, reference_liquid = (
-                find_liquid(canvas, target, fills),
-                find_liquid(source, reference.instance, fills),
+                find_liquid(self.compositor, canvas, target, fills),
+                find_liquid(self.compositor, source, reference.instance, fills),
             )
             return (
                 self._derive(edit, canvas, partial(target_liquid.recolour, reference_liquid))
@@ -187,12 +225,12 @@ class Editor:
         target = get_instance(canvas.scene, edit.target)
         fills = self.spec.components[target.component].fills
         if not fills:
-            if not self.compositor.can_cut_out(canvas, target):
+            if not self.compositor.can_cut_out(canvas, target) or self._hides_something(canvas, target, edit.box):
                 return None
             return self._derive(
                 edit, canvas, partial(self.compositor.relocate, canvas, target, edit.box, _spawn_rng(rng))
             )
-        liquid = find_liquid(canvas, target, fills)
+        liquid = find_liquid(self.compositor, canvas, target, fills)
         is_lower = edit.box.y1 > target.box.y1
         if liquid is None or (is_lower and not liquid.has_headspace):
             return None
@@ -346,6 +384,12 @@ def _centre_box(size: Box, region: Box) -> Box:
     """Box with the width and height of `size`, centred on `region`."""
     x, y = region.centre
     return Box(x - size.width / 2, y - size.height / 2, x + size.width / 2, y + size.height / 2)
+
+
+def _set_box(instance: Instance, box: Box, degrees: float) -> Instance:
+    """The instance at a box, turned anticlockwise by degrees."""
+    turned = Rotate(instance.id, degrees).rotate_instance(instance, instance.box.centre)
+    return replace(turned, box=box)
 
 
 def _next_id(scene: Scene) -> int:

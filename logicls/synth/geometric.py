@@ -122,6 +122,8 @@ class RotatedPatch:
     mask: Mask
     box: Box
     """Bounding box of the rotated mask."""
+    degrees: float
+    """Anticlockwise."""
     _affine: Float[np.ndarray, "2 3"]
     """Map of the patch's pixels to the rotated patch."""
     _bounds: tuple[int, int, int, int]
@@ -139,11 +141,11 @@ class RotatedPatch:
         rotated = np.asarray(cv2.warpAffine(mask, affine, (across, down), flags=cv2.INTER_LINEAR, borderValue=0))
         ys, xs = np.nonzero(rotated > 0.5)
         if not len(xs):
-            return cls(mask, box, np.eye(2, 3), (0, 0, width, height))
+            return cls(mask, box, degrees, np.eye(2, 3), (0, 0, width, height))
         x1, y1, x2, y2 = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
         left, top = box.centre[0] - across / 2, box.centre[1] - down / 2
         bounds = Box(left + x1, top + y1, left + x2, top + y2)
-        return cls(rotated[y1:y2, x1:x2], bounds, affine, (x1, y1, x2, y2))
+        return cls(rotated[y1:y2, x1:x2], bounds, degrees, affine, (x1, y1, x2, y2))
 
     def warp(self, patch: Photo) -> Photo:
         """Rotate the pixels of the instance's original box."""

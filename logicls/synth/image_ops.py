@@ -7,6 +7,7 @@ millions of them anew would take longer than everything else that is done to a p
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -56,12 +57,12 @@ def _integer_pool() -> UInt16[np.ndarray, " draws"]:
 
 Photo = UInt8[np.ndarray, "height width 3"]
 Mask = Float[np.ndarray, "height width"]
+Trace = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+"""First and last row (exclusive) → left and right edge of a vessel in each of these rows, columns of the photo."""
 BACKGROUND_STRIP = 5
 """Width of the strip beside a box from which its background is estimated, pixels."""
 CONTRAST_LIMITS = (18.0, 30.0)
 """Lower and upper bound of the foreground threshold, grey levels of difference from the background."""
-MIN_RELATIVE_WIDTH = 0.75
-"""Smallest width of a silhouette, as a share of its reference's width, that is trusted."""
 EDGE_MARGIN = 3
 """Pixels at the edge of an instance that do not look like its face, and are not sampled."""
 
@@ -147,15 +148,12 @@ def trace_silhouette(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[np.nd
 
 
 def extend_profile(
-    photo: Photo, parent: Box, rows: tuple[int, int], reference: tuple[int, int], rng: np.random.Generator
+    photo: Photo, trace: Trace, rows: tuple[int, int], reference: tuple[int, int], rng: np.random.Generator
 ) -> Photo:
-    """Render rows `rows` of the parent with the mean profile of its rows `reference`, at the silhouette's width."""
+    """Render rows `rows` of a vessel with the mean profile of its rows `reference`, at the width that `trace` gives."""
     (y1, y2), (m1, m2) = rows, reference
-    lefts, rights = trace_silhouette(photo, parent, y1, y2)
-    m_left, m_right, profile = _measure_profile(photo, parent, m1, m2)
-    # Empty glass on a dark background has hardly a silhouette: the headspace is about as wide as the liquid.
-    is_narrow = rights - lefts < MIN_RELATIVE_WIDTH * (m_right - m_left)
-    lefts[is_narrow], rights[is_narrow] = m_left, m_right
+    lefts, rights = trace(y1, y2)
+    m_left, m_right, profile = _measure_profile(photo, trace, m1, m2)
     x1, x2 = int(lefts.min()), int(rights.max())
     columns = np.arange(x1, x2, dtype=np.float32)[None]
     source_columns = (columns + 0.5 - lefts[:, None]) * (
@@ -188,9 +186,9 @@ def _measure_texture(photo: Photo) -> float:
     return min(float(np.std(residue)), 3.0)
 
 
-def _measure_profile(photo: Photo, parent: Box, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
+def _measure_profile(photo: Photo, trace: Trace, y1: int, y2: int) -> tuple[int, int, np.ndarray]:
     """Left and right edge of the silhouette, and the mean over the rows between them, float32 [1, 96, 3]."""
-    lefts, rights = trace_silhouette(photo, parent, y1, y2)
+    lefts, rights = trace(y1, y2)
     left, right = int(np.median(lefts)), max(int(np.median(rights)), int(np.median(lefts)) + 2)
     resampled = cv2.resize(
         photo[y1:y2, left:right].astype(np.float32).mean(0)[None], (96, 1), interpolation=cv2.INTER_LINEAR

@@ -27,6 +27,10 @@ from logicls.synth.image_ops import (
     sample_integers,
 )
 
+BLEND_RIM, RIM_GAP, RIM_ALPHA = 0.25, 2, 0.999
+"""Rim outside a box in which photos are compared: its width as a share of the box's smaller side, the pixels that what
+is replaced may extend beyond its box, and the alpha below which a pixel belongs to the rim.
+"""
 CANDIDATES = 160
 """Random patches that are compared."""
 RIM_MARGINS = (0.6, 0.25)
@@ -114,21 +118,63 @@ def _feathered_bounds(hole: Region) -> tuple[slice, slice]:
     return slice(max(top - FEATHER, 0), top + height + FEATHER), slice(max(left - FEATHER, 0), left + width + FEATHER)
 
 
-def blend_patch(photo: Photo, patch: Photo, box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
-    """Blend `patch`, which has a background of its own, into the box so that the two backgrounds match at the rim.
+def blend_patch(photo: Photo, box: Box, source: Photo, source_box: Box, gain: Float[np.ndarray, " rgb"]) -> Photo:
+    """Blend the box of another photo, background included, into the box so that the surroundings match.
 
-    It is multiplied by `gain` first, to match the contrast as well.
+    Both photos are compared in a rim around the boxes: inside the box, what is replaced may fill it to its edge. Where
+    there is no rim, because the box reaches the photo's edges, the outermost pixels of the box serve.
+
+    Args:
+        photo: The photo; not changed.
+        box: Box to replace.
+        source: The other photo.
+        source_box: Its box.
+        gain: Factor for each channel of the other photo, to match the contrast.
     """
-    x1, y1, x2, y2 = pixel_bounds(box, photo)
-    region = photo[y1:y2, x1:x2]
-    scaled = apply_gain(cv2.resize(patch, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA), gain)
-    rim = np.ones(region.shape[:2], bool)
-    margin = max(2, round(FLAT_REACH / 2 * min(region.shape[:2])))
-    rim[margin:-margin, margin:-margin] = False
-    blended = cv2.add(scaled, _interpolate_membrane(region, scaled, rim, (slice(None), slice(None))), dtype=cv2.CV_8U)
+    bounds, source_bounds = pixel_bounds(box, photo), pixel_bounds(source_box, source)
+    size = bounds[2] - bounds[0], bounds[3] - bounds[1]
+    scale = size[0] / (source_bounds[2] - source_bounds[0]), size[1] / (source_bounds[3] - source_bounds[1])
+    wanted = max(RIM_GAP + 2, round(BLEND_RIM * min(size)))
+    margins = [
+        min(wanted, room, int(source_room * scale[side % 2]))
+        for side, (room, source_room) in enumerate(
+            zip(_measure_room(bounds, photo), _measure_room(source_bounds, source), strict=True)
+        )
+    ]
+    x1, y1, x2, y2 = bounds[0] - margins[0], bounds[1] - margins[1], bounds[2] + margins[2], bounds[3] + margins[3]
+    sides = zip(source_bounds, (-1, -1, 1, 1), margins, scale * 2, strict=True)
+    sx1, sy1, sx2, sy2 = (edge + sign * round(margin / factor) for edge, sign, margin, factor in sides)
+    region, window = photo[y1:y2, x1:x2], (slice(None), slice(None))
+    scaled = apply_gain(cv2.resize(source[sy1:sy2, sx1:sx2], (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA), gain)
+    alpha = _fade_out(region.shape[:2], margins)
+    rim = alpha < RIM_ALPHA
+    if not rim.any():
+        rim = feather_mask(region.shape[:2], max(2, round(FLAT_REACH / 2 * min(size)))) < 1
+        alpha = feather_mask(region.shape[:2], 2)
+    difference = cv2.subtract(region, scaled, dtype=cv2.CV_32F)
+    rim = _drop_outliers(difference, rim)
+    blended = cv2.add(scaled, _interpolate_membrane(region, scaled, rim, window), dtype=cv2.CV_8U)
     out = photo.copy()
-    out[y1:y2, x1:x2] = alpha_blend(region, blended, feather_mask((y2 - y1, x2 - x1), margin))
+    out[y1:y2, x1:x2] = alpha_blend(region, blended, alpha)
     return out
+
+
+def _measure_room(bounds: Rect, photo: Photo) -> Rect:
+    """Pixels between the bounds and the left, top, right and bottom edge of the photo."""
+    return bounds[0], bounds[1], photo.shape[1] - bounds[2], photo.shape[0] - bounds[3]
+
+
+def _fade_out(shape: tuple[int, ...], margins: Sequence[int]) -> Float[np.ndarray, "h w"]:
+    """Alpha of a box with margins (left, top, right, bottom): 1 up to `RIM_GAP` pixels outside, then falling."""
+    ramps = []
+    for size, before, after in ((shape[1], margins[0], margins[2]), (shape[0], margins[1], margins[3])):
+        position = np.arange(size, dtype=np.float32) + 0.5
+        falling = [
+            np.clip((distance - 0.5) / max(margin - RIM_GAP, 1), 0, 1) if margin else np.ones(size, np.float32)
+            for distance, margin in ((position, before), (size - position, after))
+        ]
+        ramps.append(np.minimum(*falling))
+    return np.minimum(ramps[0][None], ramps[1][:, None]).astype(np.float32)
 
 
 def _find_hole(
@@ -251,8 +297,8 @@ def _list_positions(is_bare: Region, hole: Region, bounds: Rect, step: int) -> t
     reach = 2 * step + 1
     blocked = cv2.dilate((~is_bare[y1:y2, x1:x2]).astype(np.uint8), np.ones((reach, reach), np.uint8))
     needed = cv2.dilate(hole.astype(np.uint8), np.ones((FEATHER + reach, FEATHER + reach), np.uint8))
-    coarse = (array[::step, ::step].astype(np.float32) for array in (blocked, needed))
-    overlap = cv2.matchTemplate(*coarse, cv2.TM_CCORR)
+    coarse = [array[::step, ::step].astype(np.float32) for array in (blocked, needed)]
+    overlap = cv2.matchTemplate(coarse[0], coarse[1], cv2.TM_CCORR)
     rows, columns = (step * at for at in np.nonzero(overlap < 0.5))
     is_inside = (columns + width <= x2 - x1) & (rows + height <= y2 - y1)
     return x1 + columns[is_inside], y1 + rows[is_inside]

@@ -214,7 +214,7 @@ class InstanceBank:
         """Draw a random instance of the component with those attributes; None if no photo has one.
 
         Instances of good photos have precedence over those of declared defects, and among them those that can be cut
-        out: a part of something else, or a thing that the photo's edge cuts off, is drawn only if there is nothing else.
+        out: a part of something else, or a thing that the photo's edge cuts off, is drawn only if nothing else exists.
         """
         key = component, tuple(sorted(attributes.items()))
         if key not in self._candidates:

@@ -7,7 +7,6 @@ take one appearance of emptiness for the only one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -15,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from logicls.records import Box, Instance
-from logicls.synth.compositor import Canvas
+from logicls.synth.compositor import Canvas, Compositor
 from logicls.synth.image_ops import (
+    BACKGROUND_STRIP,
     Photo,
     channel_max,
     extend_profile,
@@ -25,7 +25,7 @@ from logicls.synth.image_ops import (
     trace_silhouette,
     transfer_colour,
 )
-from logicls.synth.masks import Mask
+from logicls.synth.masks import SUPPORT, Mask, Region
 
 Rng = np.random.Generator
 WallEdges = Float[np.ndarray, " rows"]
@@ -120,6 +120,10 @@ def _draw_sheens(position: Intensity, rng: Rng) -> Intensity:
 
 GLASS_PROBABILITY = 0.6
 """Probability that the emptied part looks like glass rather than like the part above the liquid."""
+MIN_RELATIVE_WIDTH = 0.75
+"""Smallest width of a traced silhouette, as a share of the liquid's width, that is trusted without an outline."""
+OUTLINE_TOLERANCE = 0.04
+"""Largest difference between a traced wall and the vessel's outline, share of the vessel's width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ class Liquid:
     canvas: Canvas
     target: Instance
     parent: Instance
+    compositor: Compositor
 
     @property
     def photo(self) -> Photo:
@@ -152,11 +157,9 @@ class Liquid:
         """Render the vessel empty down to row `bottom`: like its headspace, or like glass (`GLASS_PROBABILITY`)."""
         first, last = self._headspace_rows
         rows = last + 1 - int(rng.integers((last - first) // 2)), min(round(bottom), self.canvas.scene.height)
-        lowered = extend_profile(self.photo, self.parent.box, rows, self._headspace_rows, rng)
-        if rng.random() < GLASS_PROBABILITY:
-            lowered = render_glass(
-                lowered, self.parent.box, rows, trace_silhouette(self.photo, self.parent.box, *rows), rng
-            )
+        lowered = extend_profile(self.photo, self.trace_walls, rows, self._headspace_rows, rng)
+        if rng.random() < GLASS_PROBABILITY and self._has_bare_sides():
+            lowered = render_glass(lowered, self.parent.box, rows, self.trace_walls(*rows), rng)
         return self._restore_occluders(lowered)
 
     def top_up(self, top: float, rng: Rng) -> Photo:
@@ -167,7 +170,7 @@ class Liquid:
         depth = min(max(8, int(0.06 * self.parent.box.height)), int(self.target.box.height) - 2)
         reference = level + 4, level + 4 + depth
         return self._restore_occluders(
-            extend_profile(self.photo, self.parent.box, (new_level, level + 4), reference, rng)
+            extend_profile(self.photo, self.trace_walls, (new_level, level + 4), reference, rng)
         )
 
     def redraw(self, rng: Rng) -> Photo:
@@ -178,7 +181,7 @@ class Liquid:
             return self.photo.copy()
         last_row = level + 4 + int((0.1 + 0.6 * float(rng.random())) * height)
         return self._restore_occluders(
-            extend_profile(self.photo, self.parent.box, (level + 4, last_row), (level + 4, level + 4 + depth), rng)
+            extend_profile(self.photo, self.trace_walls, (level + 4, last_row), (level + 4, level + 4 + depth), rng)
         )
 
     def recolour(self, reference: Liquid) -> Photo:
@@ -188,33 +191,87 @@ class Liquid:
         )
 
     def build_visible_mask(self) -> Mask:
-        """Mask over the photo, 0 or 1: inside the vessel's silhouette, not behind other instances."""
+        """Mask over the photo, 0 or 1: inside the vessel's walls, not behind other instances."""
         x1, y1, x2, y2 = pixel_bounds(self.target.box, self.photo)
         mask = np.zeros(self.photo.shape[:2], np.float32)
-        lefts, rights = trace_silhouette(self.photo, self.parent.box, y1, y2)
+        lefts, rights = self.trace_walls(y1, y2)
         for row in range(y1, y2):
             mask[row, max(x1, int(lefts[row - y1])) : min(x2, int(rights[row - y1]))] = 1
-        for occluder in self._find_occluders((self.target,)):
-            fx1, fy1, fx2, fy2 = pixel_bounds(occluder.box, self.photo)
-            mask[fy1:fy2, fx1:fx2] = 0
+        mask[self._draw_occluders()] = 0
         return mask
 
+    def trace_walls(self, y1: int, y2: int) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right wall of the vessel in rows `y1` to `y2`, columns of the photo.
+
+        They are traced by contrast. Where they leave the outline of the component, as beside a neighbour that touches
+        the vessel, the outline holds. Without an outline, rows that are much narrower than the liquid are as wide as
+        the liquid: empty glass on a dark background has hardly a silhouette.
+        """
+        lefts, rights = trace_silhouette(self.photo, self.parent.box, y1, y2)
+        outline = self.compositor.find_outline(self.canvas, self.parent)
+        if outline is None:
+            liquid = [int(np.median(edge)) for edge in trace_silhouette(self.photo, self.parent.box, *self._body_rows)]
+            is_narrow = rights - lefts < MIN_RELATIVE_WIDTH * (liquid[1] - liquid[0])
+            lefts[is_narrow], rights[is_narrow] = liquid
+            return lefts, rights
+        x1, top, _, bottom = pixel_bounds(self.parent.box, self.photo)
+        rows = (outline > 0.5)[np.clip(np.arange(y1, y2) - top, 0, bottom - top - 1)]
+        is_known = rows.any(1)
+        first, last = x1 + rows.argmax(1), x1 + rows.shape[1] - rows[:, ::-1].argmax(1)
+        tolerance = max(OUTLINE_TOLERANCE * self.parent.box.width, 2)
+        for traced, known in ((lefts, first), (rights, last)):
+            is_off = is_known & (np.abs(traced - known) > tolerance)
+            traced[is_off] = known[is_off]
+        return lefts, rights
+
+    @property
+    def _body_rows(self) -> tuple[int, int]:
+        """Rows of the liquid just below its level."""
+        _, y1, _, y2 = pixel_bounds(self.target.box, self.photo)
+        return y1, min(y2, y1 + max(8, int(0.06 * self.parent.box.height)))
+
     def _restore_occluders(self, changed: Photo) -> Photo:
-        """Copy the pixels of instances in front back into `changed`."""
-        out = changed.copy()
-        for occluder in self._find_occluders((self.target, self.parent)):
-            x1, y1, x2, y2 = pixel_bounds(occluder.box, out)
-            out[y1:y2, x1:x2] = self.photo[y1:y2, x1:x2]
+        """Copy the pixels of what lies in front back into `changed`."""
+        return np.where(self._draw_occluders()[..., None], self.photo, changed)
+
+    def _draw_occluders(self) -> Region:
+        """Pixels of the photo that lie in front of the vessel: what is fixed to it, and neighbours that overlap it."""
+        out = np.zeros(self.photo.shape[:2], bool)
+        for other in self._list_neighbours():
+            is_fixed = other.box.ioa(self.parent.box) >= SUPPORT
+            if is_fixed or self.compositor.is_in_front(self.canvas, other, self.parent):
+                out |= self.compositor.draw_region(self.canvas, other)
         return out
 
-    def _find_occluders(self, parts: Iterable[Instance]) -> list[Instance]:
-        """Smaller instances that lie in front of the given ones."""
-        ids, largest_area = {i.id for i in parts}, max(i.box.area for i in parts)
-        return [i for i in self.canvas.scene.instances if i.id not in ids and i.box.area < largest_area]
+    def _list_neighbours(self) -> list[Instance]:
+        """Instances that overlap the vessel, without liquids, what it lies on, and what is fixed to a neighbour."""
+        liquids, box = self.compositor.spec.liquids, self.parent.box
+        around = [
+            i
+            for i in self.canvas.scene.instances
+            if i.id not in (self.target.id, self.parent.id)
+            and i.component not in liquids
+            and i.box.intersection(box) > 0
+            and box.ioa(i.box) < SUPPORT
+        ]
+        vessels = self.canvas.scene.instances_of(self.parent.component)
+        return [
+            i
+            for i in around
+            if i.component == self.parent.component
+            or max(vessels, key=lambda vessel: i.box.intersection(vessel.box)).id == self.parent.id
+        ]
+
+    def _has_bare_sides(self) -> bool:
+        """True if no other vessel stands beside this one, so that the background beside it continues behind it."""
+        box = self.parent.box
+        strip = Box(box.x1 - BACKGROUND_STRIP, box.y1, box.x2 + BACKGROUND_STRIP, box.y2)
+        vessels = self.canvas.scene.instances_of(self.parent.component)
+        return not any(i.id != self.parent.id and i.box.intersection(strip) > 0 for i in vessels)
 
 
-def find_liquid(canvas: Canvas, target: Instance, fills: str) -> Liquid | None:
+def find_liquid(compositor: Compositor, canvas: Canvas, target: Instance, fills: str) -> Liquid | None:
     """Pair the liquid with the instance of `fills` that contains it; None if there is none."""
     parents = canvas.scene.instances_of(fills)
     parent = max(parents, key=lambda p: target.box.ioa(p.box), default=None)
-    return Liquid(canvas, target, parent) if parent else None
+    return Liquid(canvas, target, parent, compositor) if parent else None

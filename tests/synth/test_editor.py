@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from logicls.constraints.families.edits import Add, Edit, Move, Remove, Replace, Resize, Swap
 from logicls.constraints.spec.models import Spec
+from logicls.data.coco import Dataset
 from logicls.records import Box, Instance, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.editor import Editor
@@ -166,3 +169,64 @@ def test_an_edit_without_a_donor_is_impossible(editor: Editor, kit: Canvas) -> N
 
     assert editor.apply(Replace(liquid(kit).id, "liquid", (("colour", "green"),)), kit, rng) is None
     assert editor.apply(Add("cork", Box(0, 0, 9, 9)), kit, rng) is None
+
+
+@pytest.fixture
+def loose_bars(tmp_path: Path) -> InstanceBank:
+    """Bars that lie at different angles on a grainy ground."""
+    photo = np.random.default_rng(0).normal(170, 4, (300, 400, 3)).clip(0, 255).astype(np.uint8)
+    ends = (((30, 40), (80, 40)), ((150, 30), (150, 80)), ((230, 40), (270, 70)), ((330, 30), (360, 90)),
+            ((40, 150), (90, 120)), ((150, 130), (200, 140)))  # fmt: skip
+    instances = []
+    for number, (first, second) in enumerate(ends, start=1):
+        cv2.line(photo, first, second, (60, 70, 90), 9)
+        (x1, x2), (y1, y2) = (sorted(pair) for pair in zip(first, second, strict=True))
+        instances.append(Instance(number, "bar", Box(x1 - 5, y1 - 5, x2 + 6, y2 + 6)))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "bars.png"), photo[..., ::-1])
+    return InstanceBank(Dataset(tmp_path, (Scene("bars.png", 400, 300, tuple(instances)),), ""))
+
+
+@pytest.mark.parametrize("names", [("bar", "bolt"), ("bar", "upright_bolt")], ids=["free", "a name says how it lies"])
+def test_loose_things_turn_by_any_angle(loose_bars: InstanceBank, names: tuple[str, str]) -> None:
+    """Added and moved things lie at new angles, with boxes around them, unless a rule or a name forbids it."""
+    body = {"logicls": 1, "product": {"name": "kit", "version": "1"}, "components": {name: {} for name in names}}
+    rules = [{"id": "bars", "quantity": {"of": "bar", "exactly": 6}, "violation": {"below": "few", "above": "many"}}]
+    spec = Spec.model_validate({**body, "constraints": rules})
+    editor, rng, scene = Editor(spec, loose_bars), np.random.default_rng(0), loose_bars.dataset.scenes[0]
+    canvas, is_free = Canvas(loose_bars.load_photo(scene), scene), "upright_bolt" not in names
+    known = {(round(i.box.width), round(i.box.height)) for i in scene.instances}
+
+    added = [editor.apply(Add("bar", Box(180, 200, 240, 240)), canvas, rng) for _ in range(8)]
+    moved = [editor.apply(Move(1, 200, 180), canvas, rng) for _ in range(8)]
+
+    is_new: list[bool] = []
+    for out, number in [(out, -1) for out in added if out] + [(out, 1) for out in moved if out]:
+        box = boxes(out)[number]
+        is_new.append((round(box.width), round(box.height)) not in known)
+        x1, y1, x2, y2 = (round(edge) for edge in (box.x1, box.y1, box.x2, box.y2))
+        rows, columns = np.nonzero(out.photo[y1 - 6 : y2 + 6, x1 - 6 : x2 + 6].mean(2) < 120)
+        assert abs(rows.min() - 6) <= 5
+        assert abs(columns.min() - 6) <= 5
+        assert abs(rows.max() - 6 - (y2 - y1)) <= 7
+    assert np.mean(is_new) > 0.7 if is_free else not any(is_new)
+    angles = {i.angle for out in moved if out for i in out.scene.instances if i.id == 1}
+    assert (len(angles) > 4) == is_free
+    assert len([out for out in (*added, *moved) if out]) >= 12
+
+
+def test_an_addition_does_not_hide_other_things(loose_bars: InstanceBank) -> None:
+    """A thing that would disappear behind the new one is still annotated: such an edit is not made."""
+    body = {"logicls": 1, "product": {"name": "kit", "version": "1"}, "components": {"bar": {}, "bolt": {}}}
+    rules = [{"id": "bars", "quantity": {"of": "bar", "exactly": 6}, "violation": "few"}]
+    photo, scene = loose_bars.load_photo(loose_bars.dataset.scenes[0]), loose_bars.dataset.scenes[0]
+    small = Instance(70, "bolt", Box(206, 226, 214, 234))
+    masks = {70: lambda: np.ones((8, 8), np.float32)}
+    canvas = Canvas(photo, Scene("bars.png", 400, 300, (*scene.instances, small)), masks)
+    editor = Editor(Spec.model_validate({**body, "constraints": rules}), loose_bars)
+
+    rng = np.random.default_rng(0)
+    placed = [editor.apply(Add("bar", Box(180, 205, 240, 255)), canvas, rng) for _ in range(6)]
+    beside = [editor.apply(Add("bar", Box(280, 205, 340, 255)), canvas, rng) for _ in range(6)]
+
+    assert (placed, None in beside) == ([None] * 6, False)

@@ -39,6 +39,8 @@ KINDS = ("height", "width", "length", "area", "aspect", "fill", "distance", "ang
 Pair = tuple[str, str]
 ROTATION_SHARE = 0.25
 """Share of edits of a height or a width that try a rotation first."""
+MAX_GROWTH = 0.6
+"""Largest excess of a size that an edit makes, share of the limit; of a liquid's level, what fits in the photo."""
 MAX_ATTEMPTS = 20
 
 
@@ -392,7 +394,10 @@ def _sample_violating_value(rule: Measure, context: EvaluationContext, mode: Fai
     elif mode.kind == "below":
         max_distance = zone + (low - zone) * 0.6
     elif rule.kind in ("height", "width") and not rule.unit:
-        max_distance = zone + max(0.99 - high - zone, 0.3 * high if high >= 0.9 else 0.02)
+        room = 0.99 - high - zone
+        # A liquid may rise to the brim; a solid thing several times its size would cover the photo.
+        room = room if rule.of in context.vocabulary.fills else min(room, MAX_GROWTH * high)
+        max_distance = zone + max(room, 0.3 * high if high >= 0.9 else 0.02)
     else:
         max_distance = zone + max(0.6 * high, 4 * zone)
     distance = sample_distance(zone, max_distance, rng)
