@@ -103,7 +103,7 @@ def preflight(
             component's boxes have a token on their shorter side, and 1.25 between their centre and the nearest one of
             the same component.
         detail: Resolution of crops relative to the input. None: 1 if `visual_tokens` is given, else so much that
-            unreadable attributes get 32 pixels, as far as photos have them (`resolution_check`).
+            unreadable attributes get 32 pixels, as far as photos have them (`resolution_check`). 1: no crops.
         base: Folder of base weights, whose vocabulary is extended; None: a new vocabulary.
         verdict_weight: Loss weight of the stated verdict.
         max_examples: Read only so many examples, from the first on.
@@ -117,7 +117,8 @@ def preflight(
     aspect = float(np.median([h / w for h, w in zip(rows["height"], rows["width"], strict=True)]))
     tokens = visual_tokens or _choose_visual_tokens(rows)
     coarse = NanoImageProcessor(choose_input_size(aspect, tokens))
-    resolution = check_resolution(rows, coarse, orientation_invariant=is_orientation_free(spec))
+    may_follow_parts = detail != 1 and is_orientation_free(spec)
+    resolution = check_resolution(rows, coarse, orientation_invariant=may_follow_parts)
     detail = detail or (resolution.required_detail if visual_tokens is None else 1)
     processor = make_processor(spec, coarse.size, base, detail)
     encoder, examples = ExampleEncoder(NanoAnswerCodec(processor), verdict_weight, find_angle_queries(spec)), []

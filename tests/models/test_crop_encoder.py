@@ -21,6 +21,7 @@ from logicls.models.nano.crop_encoder import (
     CropBackbone,
     CropEncoder,
     add_highlights,
+    encode_instances,
     extract_crops,
     extract_diagonal_crops,
 )
@@ -238,3 +239,19 @@ def test_crops_of_any_shape_fit_the_backbone():
 
     assert backbone(torch.rand(2, 3, *DIAGONAL_CROP_SHAPE)).shape == (2, 16)
     assert torch.equal(backbone(square), torch.nn.Sequential(*backbone)(square))
+
+
+@pytest.mark.parametrize("along_diagonals", [False, True])
+def test_only_the_crops_of_a_mask_are_encoded(along_diagonals):
+    """The features of others are zeros, and those in the mask are what they are without one."""
+    backbone, photo = CropBackbone(16), torch.rand(2, 3, 40, 40)
+    boxes = torch.tensor([[[0.1, 0.2, 0.5, 0.9], [0.3, 0.3, 0.8, 0.6]]]).repeat(2, 1, 1)
+    mask = torch.tensor([[True, False], [False, True]])
+    options = {"augment": False, "orientation_invariant": True, "along_diagonals": along_diagonals}
+    sizes: list[int] = []
+    backbone.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+
+    every, some = (encode_instances(backbone, photo, boxes, mask=one, **options) for one in (None, mask))
+
+    assert torch.allclose(some, every * mask[..., None], atol=1e-6)
+    assert sizes == ([8, 4] if along_diagonals else [4, 2])

@@ -16,7 +16,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from logicls.models.nano.blocks import NORM_GROUPS
@@ -80,6 +80,7 @@ class CropEncoder(nn.Module):
         photo: Float[Tensor, "batch 3 height across"],
         boxes: Float[Tensor, "batch most 4"],
         queries: Float[Tensor, "batch most depth"],
+        mask: Bool[Tensor, "batch most"] | None = None,
     ) -> Float[Tensor, "batch most width"]:
         """Compute the features of instances.
 
@@ -87,17 +88,18 @@ class CropEncoder(nn.Module):
             photo: Normalized pixels (`normalize`).
             boxes: x1, y1, x2, y2 as shares of the photo's width and height.
             queries: Projected query of each instance.
+            mask: Instances whose crops are encoded; by default all.
         """
         invariant = TEST_TIME_DIRECTIONS if self.along_diagonals else TEST_TIME_ORIENTATIONS
         averaged = (self.orientation_invariant or self.along_diagonals) and not self.training
         orientations = invariant if averaged else (UPRIGHT,)
-        return torch.stack([self._encode(photo, boxes, queries, *one) for one in orientations]).mean(0)
+        return torch.stack([self._encode(photo, boxes, queries, mask, *one) for one in orientations]).mean(0)
 
     def _encode(
-        self, photo: Tensor, boxes: Tensor, queries: Tensor, rotation: float, mirror: float
+        self, photo: Tensor, boxes: Tensor, queries: Tensor, mask: Tensor | None, rotation: float, mirror: float
     ) -> Float[Tensor, "batch most width"]:
         features = encode_instances(
-            self.backbone, photo, boxes, rotation, mirror, augment=self.training,
+            self.backbone, photo, boxes, rotation, mirror, mask=mask, augment=self.training,
             orientation_invariant=self.orientation_invariant, along_diagonals=self.along_diagonals,
         )  # fmt: skip
         out: Tensor = self.projection(torch.cat([features, queries], -1))
@@ -137,6 +139,7 @@ def encode_instances(
     rotation: float = 0.0,
     mirror: float = 1.0,
     *,
+    mask: Bool[Tensor, "batch most"] | None = None,
     augment: bool,
     orientation_invariant: bool,
     along_diagonals: bool,
@@ -149,6 +152,7 @@ def encode_instances(
         boxes: x1, y1, x2, y2 as shares of the photo's width and height.
         rotation: Rotation of the crops in radians.
         mirror: -1 mirrors the crops, 1 does not.
+        mask: Instances that are encoded; the features of others are zeros. By default all.
         augment: Shift, scale and rotate the crops at random and add highlights, for training.
         orientation_invariant: See `CropEncoder`.
         along_diagonals: See `CropEncoder`.
@@ -159,8 +163,16 @@ def encode_instances(
         crops = extract_crops(
             photo, boxes, rotation, mirror, augment=augment, orientation_invariant=orientation_invariant
         )
-    crops = add_highlights(crops) if augment else crops
-    features: Tensor = backbone(crops.transpose(1, 2).flatten(0, 1)).view(len(boxes), crops.shape[2], -1)
+    batch, most = len(crops), crops.shape[2]
+    selected = crops.transpose(1, 2).flatten(0, 1)
+    if mask is not None:
+        mask = mask.repeat(1, most // mask.shape[1]).flatten()
+        selected = selected[mask]
+    selected = add_highlights(selected.transpose(0, 1)[None])[0].transpose(0, 1) if augment else selected
+    encoded: Tensor = backbone(selected)
+    if mask is not None:
+        encoded = encoded.new_zeros(len(mask), encoded.shape[1]).masked_scatter(mask[:, None], encoded)
+    features = encoded.view(batch, most, -1)
     return torch.maximum(*features.chunk(2, 1)) if along_diagonals else features
 
 

@@ -151,6 +151,7 @@ class DetectionHead(nn.Module):
         queries: Float[Tensor, "batch most width"],
         boxes: Float[Tensor, "batch most 4"],
         fine_pixels: Float[Tensor, "batch 3 height across"] | None = None,
+        mask: Bool[Tensor, "batch most"] | None = None,
     ) -> Float[Tensor, "batch most width"]:
         """Compute the attribute of each instance in the space of token embeddings.
 
@@ -159,6 +160,7 @@ class DetectionHead(nn.Module):
             queries: The query for the attribute, of each box.
             boxes: x1, y1, x2, y2 in cells.
             fine_pixels: Normalized photo at full resolution, for the crop encoder.
+            mask: Boxes whose attribute is used; the crops of others are not encoded. By default all.
         """
         size = feature_map.new_tensor([feature_map.shape[3], feature_map.shape[2]])
         span = boxes[..., 2:] - boxes[..., :2]
@@ -167,7 +169,7 @@ class DetectionHead(nn.Module):
         projected = self.query_projection(queries)
         out: Tensor = self.attribute_mlp(torch.cat([projected, samples.permute(0, 2, 3, 1).flatten(2)], -1))
         if self.crop_encoder is not None and fine_pixels is not None:
-            out = out + self.crop_encoder(fine_pixels, boxes / torch.cat([size, size]), projected)
+            out = out + self.crop_encoder(fine_pixels, boxes / torch.cat([size, size]), projected, mask)
         return out
 
     def _refine_sides(self, feature_map: Tensor, centres: Tensor, box: Tensor) -> Tensor:

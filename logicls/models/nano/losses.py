@@ -130,7 +130,9 @@ def _value_losses(
         shape, device = queries.shape[:2], queries.device
         return queries.new_zeros(shape), torch.ones(shape, dtype=torch.bool, device=device)
     own_queries = _queries_of_boxes(queries, targets)
-    features = detection_head.read_attributes(feature_map, own_queries, targets.boxes, inputs.fine_pixels)
+    features = detection_head.read_attributes(
+        feature_map, own_queries, targets.boxes, inputs.fine_pixels, has_value
+    )  # fmt: skip
     logits = head(features).float()
     target = targets.value.clamp(min=0)
     losses, likeliest = F.cross_entropy(logits.transpose(1, 2), target, reduction="none"), logits.argmax(-1)
