@@ -28,6 +28,7 @@ from logicls.anomaly.memory_bank import (
     measure_leave_one_out,
 )
 from logicls.anomaly.scores import ScoreDistribution
+from logicls.models.nano.detection_head import CELL_PIXELS
 from logicls.records import Box
 
 Photo = UInt8[np.ndarray, "height width 3"]
@@ -51,6 +52,10 @@ MIN_SPREAD = 0.2
 """Least spread of the scores of good photos, standard deviations of a position."""
 COVERED_SHARE = 0.2
 """Share of the good instances on which other components must cover a position for it never to count."""
+MAX_COVERED = 0.8
+"""Share of a component that others may cover for the rest to be registered."""
+COVER_MARGIN = 1
+"""Cells around another component that do not count."""
 UPRIGHT = 5.0
 """Degrees from a multiple of 90 up to which a box is as large as its instance."""
 
@@ -155,6 +160,8 @@ class Registration:
     """Mean of good crops."""
     size: tuple[float, float]
     """(width, height) of a good instance, pixels of the photo: the medians."""
+    is_own: Bool[np.ndarray, "height width"] | None = None
+    """Pixels of the template that count, where other components cover the rest on good photos; all if None."""
 
     def place(self, instance: PlacedInstance) -> CropFrame:
         """Return the frame of a box and an angle, before the search."""
@@ -177,10 +184,11 @@ class Registration:
         height, width = self.template.shape[:2]
         pad = max(1, round(SEARCH * max(height, width)))
         best = (-math.inf, start)
+        mask = None if self.is_own is None else np.repeat(self.is_own[..., None], 3, -1).astype(np.float32)
         for scale in SCALES:
             area = start.shift(0, 0, scale).expand(1 + 2 * pad / width, 1 + 2 * pad / height)
             pixels = _equalize_noise(area.cut(photo, height + 2 * pad, width + 2 * pad)).astype(np.float32)
-            correlation = cv2.matchTemplate(pixels, self.template, cv2.TM_CCOEFF_NORMED)
+            correlation = cv2.matchTemplate(pixels, self.template, cv2.TM_CCOEFF_NORMED, mask=mask)
             y, x = np.unravel_index(int(np.nan_to_num(correlation, nan=-1.0).argmax()), correlation.shape)
             value = float(np.nan_to_num(correlation[y, x], nan=-1.0))
             if value > best[0] + 1e-6:
@@ -228,28 +236,30 @@ class AppearanceMemory:
         if not instances:
             return []
         frames = [self.registration.find(photo, instance) for instance in instances]
-        features = self.embed(stem, [self.cut(photo, frame) for frame in frames])
-        heatmaps = self.bank.standardise(self.bank.distances(features), is_relative=False).numpy()
-        return [
-            self._to_look(self.hide_covers(heatmap, frame, instance.covers), frame)
-            for heatmap, frame, instance in zip(heatmaps, frames, instances, strict=True)
+        crops = [
+            cut_crop(photo, frame, self.crop, self.is_covered, instance.covers)
+            for frame, instance in zip(frames, instances, strict=True)
         ]
-
-    def cut(self, photo: Photo, frame: CropFrame) -> Photo:
-        """Return the crop in a frame."""
-        return _equalize_noise(frame.cut(photo, *self.crop))
-
-    def embed(self, stem: nn.Sequential, crops: Sequence[Photo]) -> PatchFeatures:
-        """Return the whitened patch features of crops."""
         features: PatchFeatures = self.whitening(PatchFeatureExtractor(stem, self.crop).extract(crops))
-        return features
+        hidden = self.find_hidden(frames, instances)
+        heatmaps = self.bank.standardise(self.bank.distances(features), is_relative=False, hidden=hidden).numpy()
+        return [self._to_look(heatmap, frame) for heatmap, frame in zip(heatmaps, frames, strict=True)]
 
-    def hide_covers(
-        self, heatmap: Float32[np.ndarray, "rows columns"], frame: CropFrame, covers: Sequence[Box]
-    ) -> Float32[np.ndarray, "rows columns"]:
-        """Return the heatmap with its minimum where other components lie: these places are not the component's own."""
-        is_hidden = self.is_covered | find_covered_cells(frame, heatmap.shape, covers)
-        return heatmap if is_hidden.all() else np.where(is_hidden, heatmap.min(), heatmap)
+    def find_hidden(
+        self, frames: Sequence[CropFrame], instances: Sequence[PlacedInstance]
+    ) -> Bool[Tensor, "instances rows columns"]:
+        """Return the cells that do not count: other components lie there, or do on good photos.
+
+        Cells beside them do not count either, since features cover more than a cell. Where nothing is left, all count.
+        """
+        shape = self.is_covered.shape
+        covered = [
+            self.is_covered | find_covered_cells(frame, shape, instance.covers)
+            for frame, instance in zip(frames, instances, strict=True)
+        ]
+        kernel = np.ones((2 * COVER_MARGIN + 1, 2 * COVER_MARGIN + 1), np.uint8)
+        hidden = [cv2.dilate(one.astype(np.uint8), kernel).astype(bool) for one in covered]
+        return torch.from_numpy(np.stack([np.zeros_like(one) if one.all() else one for one in hidden]))
 
     def _to_look(self, heatmap: Float32[np.ndarray, "rows columns"], frame: CropFrame) -> Look:
         rows, columns = heatmap.shape
@@ -258,6 +268,25 @@ class AppearanceMemory:
         box = frame.to_photo(bounding_box(connected_region(heatmap, peak)), rows, columns)
         limit = self.scores.review_score
         return Look(score, self.scores.rarity(score), score > limit, limit, box, heatmap, frame)
+
+
+def cut_crop(
+    photo: Photo,
+    frame: CropFrame,
+    size: tuple[int, int],
+    is_covered: Bool[np.ndarray, "rows columns"],
+    covers: Sequence[Box],
+) -> Photo:
+    """Return the crop in a frame, (height, width) in `size`, with a mean colour where other components lie.
+
+    Features depend on the whole crop through their norms: a label that is missing would change all of them.
+    """
+    crop = _equalize_noise(frame.cut(photo, *size))
+    usual = cv2.resize(is_covered.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+    hidden = usual | find_covered_cells(frame, size, covers) if covers else usual
+    if not hidden.any() or hidden.all():
+        return crop
+    return np.asarray(np.where(hidden[..., None], crop[~hidden].mean(0), crop), np.uint8)
 
 
 def find_covered_cells(
@@ -302,12 +331,17 @@ def fit_memory(stem: nn.Sequential, photos: Sequence[GoodPhoto], seed: int = 0) 
     if len(photos) < 2:
         raise ValueError(f"instances on {len(photos)} good photos")
     registration = _fit_registration(photos)
+    is_covered = _find_usual_covers(registration, photos, registration.template.shape[:2])
+    if 0 < is_covered.mean() < MAX_COVERED:
+        registration = replace(registration, is_own=~is_covered)
     crop = choose_crop_size(registration.size)
     frames = [[registration.find(photo.pixels, instance) for instance in photo.instances] for photo in photos]
+    cells = crop[0] // CELL_PIXELS, crop[1] // CELL_PIXELS
+    is_covered = _find_usual_covers(registration, photos, cells)
     crops = [
-        _equalize_noise(frame.cut(photo.pixels, *crop))
+        cut_crop(photo.pixels, frame, crop, is_covered, instance.covers)
         for photo, own in zip(photos, frames, strict=True)
-        for frame in own
+        for frame, instance in zip(own, photo.instances, strict=True)
     ]
     maps = PatchFeatureExtractor(stem, crop).extract(crops)
     whitening = fit_whitening(maps)
@@ -315,12 +349,6 @@ def fit_memory(stem: nn.Sequential, photos: Sequence[GoodPhoto], seed: int = 0) 
     numbers = torch.tensor([n for n, photo in enumerate(photos) for _ in photo.instances])
     generator = torch.Generator().manual_seed(seed)
     bank = build_memory_bank(features, min(1.0, MAX_PATCHES / len(features)), REACH, generator, numbers)
-    covered = [
-        find_covered_cells(frame, tuple(maps.shape[2:]), instance.covers)
-        for photo, own in zip(photos, frames, strict=True)
-        for frame, instance in zip(own, photo.instances, strict=True)
-    ]
-    is_covered = np.mean(covered, axis=0) >= COVERED_SHARE
     memory = AppearanceMemory(registration, crop, whitening, bank, is_covered, ScoreDistribution((0.0,), MIN_SPREAD))
     scores = dict(_leave_photos_out(memory, features, numbers, photos, frames))
     names = sorted(scores, key=lambda name: -scores[name])
@@ -329,6 +357,18 @@ def fit_memory(stem: nn.Sequential, photos: Sequence[GoodPhoto], seed: int = 0) 
         scores=ScoreDistribution(tuple(scores[name] for name in names), MIN_SPREAD),
         photo_names=tuple(names),
     )
+
+
+def _find_usual_covers(
+    registration: Registration, photos: Sequence[GoodPhoto], shape: tuple[int, ...]
+) -> Bool[np.ndarray, "rows columns"]:
+    """Return the positions that other components cover on good photos, of a grid of that (height, width)."""
+    covered = [
+        find_covered_cells(registration.place(instance), shape, instance.covers)
+        for photo in photos
+        for instance in photo.instances
+    ]
+    return np.asarray(np.mean(covered, axis=0) >= COVERED_SHARE)
 
 
 def _fit_registration(photos: Sequence[GoodPhoto]) -> Registration:
@@ -344,7 +384,7 @@ def _fit_registration(photos: Sequence[GoodPhoto]) -> Registration:
     frames = [registration.place(instance) for _, instance in placed]
     for _ in range(2):
         crops = [_equalize_noise(frame.cut(one, *shape)) for frame, (one, _) in zip(frames, placed, strict=True)]
-        registration = replace(registration, template=np.mean(crops, axis=0, dtype=np.float32))
+        registration = replace(registration, template=np.asarray(np.mean(crops, axis=0), np.float32))
         frames = [registration.find(pixels, instance) for pixels, instance in placed]
     return registration
 
@@ -369,13 +409,12 @@ def _leave_photos_out(
     """Yield the name and the highest score of each photo without its own patches (the whitening includes them)."""
     distances = measure_leave_one_out(memory.bank, features, numbers)
     for number, photo in enumerate(photos):
-        bank = exclude_photo(memory.bank, distances, number)
-        heatmaps = bank.standardise(distances.nearest[numbers == number], is_relative=False).numpy()
-        hidden = [
-            memory.hide_covers(heatmap, frame, instance.covers)
-            for heatmap, frame, instance in zip(heatmaps, frames[number], photo.instances, strict=True)
-        ]
-        yield photo.name, max(float(heatmap.max()) for heatmap in hidden)
+        bank, hidden = (
+            exclude_photo(memory.bank, distances, number),
+            memory.find_hidden(frames[number], photo.instances),
+        )
+        heatmaps = bank.standardise(distances.nearest[numbers == number], is_relative=False, hidden=hidden)
+        yield photo.name, float(heatmaps.max())
 
 
 def memory_to_tensors(memory: AppearanceMemory) -> dict[str, Tensor]:
@@ -384,10 +423,16 @@ def memory_to_tensors(memory: AppearanceMemory) -> dict[str, Tensor]:
     return {
         "patches": bank.patches.half(), "rows": bank.rows.short(), "columns": bank.columns.short(),
         "mean": bank.mean, "deviation": bank.deviation, "centre": whitening.mean, "axes": whitening.axes,
-        "template": torch.from_numpy(registration.template), "size": torch.tensor(registration.size),
+        "template": torch.from_numpy(registration.template), "own": _own_to_tensor(registration),
+        "size": torch.tensor(registration.size),
         "crop": torch.tensor(memory.crop), "covered": torch.from_numpy(memory.is_covered),
         "scores": torch.tensor(memory.scores.scores, dtype=torch.float64),
     }  # fmt: skip
+
+
+def _own_to_tensor(registration: Registration) -> Bool[Tensor, "height width"]:
+    """Return the pixels of the template that count; empty if all do."""
+    return torch.from_numpy(np.zeros((0, 0), bool) if registration.is_own is None else registration.is_own)
 
 
 def memory_from_tensors(tensors: Mapping[str, Tensor], photo_names: Sequence[str]) -> AppearanceMemory:
@@ -398,9 +443,10 @@ def memory_from_tensors(tensors: Mapping[str, Tensor], photo_names: Sequence[str
         tensors["deviation"],
     )  # fmt: skip
     width, height = tensors["size"].tolist()
+    own = tensors["own"].numpy()
     crop_height, crop_width = (int(side) for side in tensors["crop"].tolist())
     return AppearanceMemory(
-        Registration(tensors["template"].numpy(), (width, height)),
+        Registration(tensors["template"].numpy(), (width, height), own if len(own) else None),
         (crop_height, crop_width),
         Whitening(tensors["centre"], tensors["axes"]),
         bank,

@@ -130,21 +130,36 @@ class MemoryBank:
         return in_reach if self.reach >= 0 and in_reach.any() else torch.ones_like(in_reach)
 
     def standardise(
-        self, distances: Float[Tensor, "photos rows columns"], *, is_relative: bool = True
+        self,
+        distances: Float[Tensor, "photos rows columns"],
+        *,
+        is_relative: bool = True,
+        hidden: Bool[Tensor, "photos rows columns"] | None = None,
     ) -> Float[Tensor, "photos rows columns"]:
         """Return heatmaps of distances in standard deviations of their position, averaged over neighbouring cells.
 
         Flaws extend over more than a cell. A relative heatmap has the photo's median subtracted: on a whole photo it is
         the effect of lighting, blur and noise. On one instance it is also that of a wrong or turned one.
+
+        Hidden cells do not count, and are 0.
         """
         deviations = (distances - self.mean) / self.deviation
         if is_relative:
             deviations = deviations - deviations.flatten(1).median(1).values[:, None, None]
-        return F.avg_pool2d(deviations[:, None], SCORE_WINDOW, 1, SCORE_WINDOW // 2, count_include_pad=False)[:, 0]
+        if hidden is None:
+            return _average_cells(deviations)
+        visible = _average_cells((~hidden).float())
+        averages = _average_cells(deviations.masked_fill(hidden, 0.0)) / visible.clamp_min(1e-6)
+        return averages.masked_fill(hidden, 0.0)
 
     def reweighting_factor(self, patch: Float[Tensor, " width"]) -> float:
         """Return the factor of eq. 7: near 1 if the nearest neighbour is isolated, small in a dense region."""
         return reweighting_factor(patch, self.patches)
+
+
+def _average_cells(values: Float[Tensor, "photos rows columns"]) -> Float[Tensor, "photos rows columns"]:
+    """Average over neighbouring cells of heatmaps."""
+    return F.avg_pool2d(values[:, None], SCORE_WINDOW, 1, SCORE_WINDOW // 2, count_include_pad=False)[:, 0]
 
 
 def reweighting_factor(patch: Float[Tensor, " width"], bank: Float[Tensor, "bank width"]) -> float:

@@ -44,7 +44,7 @@ def anomaly_probability(rarity: float, overkill: float) -> float:
     [0.02, 0.096, 0.5, 0.904]
     """
     power = math.log(1 / MEDIAN_PROBABILITY - 1) / math.log(0.5 / overkill)
-    return 1 / (1 + (max(rarity, MIN_RARITY) / overkill) ** power)
+    return float(1 / (1 + (max(rarity, MIN_RARITY) / overkill) ** power))
 
 
 class Appearance(RuleModel):

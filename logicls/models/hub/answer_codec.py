@@ -59,7 +59,7 @@ class HubAnswerCodec:
         match query.kind:
             case "locate":
                 return start + self._box_rules(max_items)
-            case "attribute":
+            case "attribute" | "appearance":
                 value = _alternatives(query.options)
                 return start + f'items: VALUE ( ", " VALUE ){{0,{max_items - 1}}}\nVALUE: {value}\n'
             case "orientation":

@@ -53,7 +53,9 @@ from logicls.predict.decision import (
     load_decision_model,
     unreadable_reasons,
 )
+from logicls.predict.input.loader import LoadedPhoto
 from logicls.predict.plugin_protocols import Photo
+from logicls.predict.readers.appearance import AppearanceComparison, load_comparison
 from logicls.predict.readers.nano import EncodedPhotos, NanoReader
 from logicls.predict.readers.protocol import Prediction, predict_arrays
 from logicls.records import Verdict
@@ -220,6 +222,8 @@ class Reinspection:
     method: ReinspectionMethod
     min_entropy: float = DEFAULT_MIN_ENTROPY
     """See `DEFAULT_MIN_ENTROPY`."""
+    comparison: AppearanceComparison | None = None
+    """Compares instances with good photos, where rules need it."""
 
     def reinspect(self, photo: Photo, verdict: Verdict) -> Verdict | None:
         """Return the verdict after re-inspection; None if none is needed, or if the photo itself is in doubt."""
@@ -232,7 +236,10 @@ class Reinspection:
         amended = verdict
         if output.prediction is not None:
             size = (verdict.width, verdict.height)
-            new_verdict = decide_photo(self.decision_model, output.prediction, verdict.photo, photo, size=size)
+            prediction = output.prediction
+            if self.comparison is not None:
+                prediction = self.comparison.complete(LoadedPhoto(verdict.photo, photo, size), prediction)
+            new_verdict = decide_photo(self.decision_model, prediction, verdict.photo, photo, size=size)
             amended = replace(new_verdict, sha256=verdict.sha256, bundle=verdict.bundle, version=verdict.version)
         seconds = round(time.perf_counter() - start, 6)
         if output.rewards:  # what was climbed, reward = 1 - mean entropy
@@ -301,12 +308,14 @@ def make_random(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> 
 def make_larger_input(bundle: Bundle, settings: LatentSettings = LatentSettings()) -> Reinspection:
     """Build re-inspection with a larger input and without think tokens. Raises `DataError` (LC740)."""
     _check_embedded("closer", bundle)
-    return Reinspection("closer", load_decision_model(bundle), LargerInput(bundle, settings.input_scale))
+    method = LargerInput(bundle, settings.input_scale)
+    return Reinspection("closer", load_decision_model(bundle), method, comparison=load_comparison(bundle))
 
 
 def _make_latent_reasoner(name: str, bundle: Bundle, settings: LatentSettings) -> Reinspection:
     _check_embedded(name, bundle)
-    return Reinspection(name, load_decision_model(bundle), LatentReasoning(bundle, settings))
+    method = LatentReasoning(bundle, settings)
+    return Reinspection(name, load_decision_model(bundle), method, comparison=load_comparison(bundle))
 
 
 def _check_embedded(name: str, bundle: Bundle) -> None:

@@ -59,7 +59,7 @@ def answer_schema(
         match query.kind:
             case "locate":
                 return {"type": "array", "items": box, "maxItems": max_items}
-            case "attribute":
+            case "attribute" | "appearance":
                 return {"type": "array", "items": {"type": "string", "enum": [*query.options]}, "maxItems": max_items}
             case "orientation":
                 angle = {"type": "integer", "minimum": 0, "maximum": period_of_options(query.options) - 1}
@@ -86,7 +86,7 @@ def answer_regex(query: Subquery, box_format: BoxFormat, max_items: int) -> str 
             if re.search(r"<\||<loc", box_format.template):
                 return None
             items = _repeat(_box_regex(box_format), escape_regex(box_format.separator), max_items)
-        case "attribute":
+        case "attribute" | "appearance":
             items = _repeat(f"({'|'.join(map(escape_regex, query.options))})", ", ", max_items)
         case "orientation":
             items = _repeat(f"({angle_pattern(period_of_options(query.options))})", ", ", max_items)

@@ -28,7 +28,8 @@ from logicls.models.hub.loading import box_format_for
 from logicls.predict.endpoint.client import ChatClient, Endpoint, RequestRejectedError
 from logicls.predict.endpoint.prompts import EndpointRequest, PromptOptions, RequestBuilder
 from logicls.predict.input.loader import LoadedPhoto
-from logicls.predict.readers.protocol import Prediction, unpack_pixels
+from logicls.predict.readers.appearance import add_comparison
+from logicls.predict.readers.protocol import Prediction, Reader, unpack_pixels
 from logicls.records import Answer, Box
 
 DEFAULT_MAX_ITEMS = 50
@@ -48,7 +49,7 @@ FAMILY_PATTERNS = {
 @contextmanager
 def open_endpoint_reader(
     subject: Path, endpoint: Endpoint, options: PromptOptions, report: Callable[[str], None] = lambda _: None
-) -> Iterator[EndpointReader]:
+) -> Iterator[Reader]:
     """Open a reader for a bundle or a spec. The model of a bundle is not loaded: the server is trusted to run it.
 
     Args:
@@ -58,7 +59,8 @@ def open_endpoint_reader(
         report: Called with a message about features that the server lacks.
 
     Raises:
-        LogiClsError: The bundle or spec is unusable, or the server is (LC672 to LC677).
+        LogiClsError: The bundle or spec is unusable, or the server is (LC672 to LC677); a spec has rules about
+            appearance, which need the memory of a bundle (LC506).
     """
     bundle = load_bundle_without_model(subject) if subject.is_dir() else make_spec_bundle(subject)
     mode = options.mode or (PromptMode.lines if bundle.hub is not None else PromptMode.json)
@@ -67,10 +69,13 @@ def open_endpoint_reader(
         box_format = _choose_box_format(bundle, client.model, options.boxes, is_own_model=is_own_model)
         spec = bundle.question_spec if is_own_model else bundle.spec
         requests = RequestBuilder(spec, mode, box_format, bundle.max_boxes)
+        trained = bundle
         if not is_own_model:  # the calibration of the bundle's own model does not apply to another one
             bundle = replace(bundle, processor=None, is_external=True, trained_spec=None)
         reader_id = compute_reader_id(bundle, requests, client.model)
-        yield EndpointReader(replace(bundle, id=reader_id), strip_special_tokens(requests), client)
+        yield add_comparison(
+            EndpointReader(replace(bundle, id=reader_id), strip_special_tokens(requests), client), trained
+        )
 
 
 def strip_special_tokens(requests: RequestBuilder) -> RequestBuilder:

@@ -20,10 +20,9 @@ def make_reader(bundle: Bundle, retriever: Retriever | None = None) -> Reader:
     Raises:
         BundleError: The memory of good photos that a rule needs is missing or damaged (LC506).
     """
-    from logicls.predict.readers.appearance import AppearanceReader, load_comparison
+    from logicls.predict.readers.appearance import add_comparison
 
-    reader, comparison = make_question_reader(bundle, retriever), load_comparison(bundle)
-    return AppearanceReader(reader, comparison) if comparison is not None else reader
+    return add_comparison(make_question_reader(bundle, retriever), bundle)
 
 
 def make_question_reader(bundle: Bundle, retriever: Retriever | None = None) -> Reader:

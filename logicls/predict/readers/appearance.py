@@ -59,17 +59,11 @@ class AppearanceComparison:
         """Stem whose features are compared."""
         return build_extractor(self.bundle, (16, 16)).stem
 
-    def add_answers(self, photos: Sequence[LoadedPhoto], predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Return the predictions with the answers to the appearance queries of the bundle's spec.
-
-        `photos`: letterboxed to `size`.
-        """
-        return [self._add(photo, one) for photo, one in zip(photos, predictions, strict=True)]
-
-    def _add(self, photo: LoadedPhoto, prediction: Prediction) -> Prediction:
+    def complete(self, photo: LoadedPhoto, prediction: Prediction) -> Prediction:
+        """Return the prediction with the answers to the appearance queries of the bundle's spec."""
         if photo.pixels is None:
             return prediction
-        pixels = photo.pixels
+        pixels = photo.pixels if photo.pixels.shape[:2] == self.size else letterbox(self.size, photo.pixels)
         placement = PhotoPlacement(self.size, photo.size)
         answers = {answer.query: answer for answer in prediction.answers}
         overkill = self.bundle.spec.overkill_by_component
@@ -175,7 +169,8 @@ class AppearanceReader:
     def predict_raw(self, photos: Sequence[LoadedPhoto]) -> list[Prediction]:
         """Read photos and compare their instances; see `Reader.predict_raw`."""
         letterboxed, given = letterbox_photos(photos, self._comparison.size, self._reader.input_size)
-        return self._comparison.add_answers(letterboxed, self._reader.predict_raw(given))
+        predictions = zip(letterboxed, self._reader.predict_raw(given), strict=True)
+        return [self._comparison.complete(photo, prediction) for photo, prediction in predictions]
 
 
 MAX_SIDE = 1024
@@ -218,6 +213,16 @@ def letterbox_photos(
         for photo in letterboxed
     ]
     return letterboxed, given
+
+
+def add_comparison(reader: Reader, bundle: Bundle) -> Reader:
+    """Return a reader that compares instances as well, if the rules of the `bundle` need it.
+
+    Raises:
+        BundleError: As `load_comparison`.
+    """
+    comparison = load_comparison(bundle)
+    return AppearanceReader(reader, comparison) if comparison is not None else reader
 
 
 def load_comparison(bundle: Bundle) -> AppearanceComparison | None:
