@@ -47,7 +47,7 @@ def test_check_of_the_sample_product_finds_nothing(run):
     )
 
     assert (code, err) == (0, "")
-    assert "9 rules, 11 examples, 0 problems" in out
+    assert "11 rules, 13 examples, 0 problems" in out
 
 
 def test_the_help_groups_the_commands(run):
@@ -58,7 +58,7 @@ def test_the_help_groups_the_commands(run):
     panels = re.findall(r"╭─ ([\w -]+?) ─", out)
     assert panels == ["Options", "Get started", "Rules", "Training", "Inspection", "Evaluation", "Plug-ins"]
     commands = re.findall(r"^│ ([a-z][a-z-]*) +(\S.*?) *│$", out, flags=re.MULTILINE)
-    assert len(commands) == 21
+    assert len(commands) == 24
     assert {"check", "eval", "expert", "knowledge", "second-look"} < {name for name, _ in commands}
 
 
@@ -67,10 +67,12 @@ def test_every_option_has_a_help_text():
     root = typer.main.get_command(app)
     commands = [(name, command) for name, command in root.commands.items() if not hasattr(command, "commands")]
     commands += [
-        (name, one) for group in ("expert", "knowledge") for name, one in root.commands[group].commands.items()
+        (name, one)
+        for group in ("bundle", "expert", "knowledge")
+        for name, one in root.commands[group].commands.items()
     ]
 
-    assert len(commands) == 21
+    assert len(commands) == 24
     assert [(name, p.name) for name, command in commands for p in command.params if not p.help] == []
     assert [name for name, command in commands if not command.help] == []
 

@@ -8,8 +8,9 @@ import shutil
 import pytest
 import torch
 
-from logicls.errors import BundleError
-from logicls.models.bundle import load_bundle, write_bundle
+from logicls.constraints.spec.loader import load_spec
+from logicls.errors import BundleError, DataError, SpecError
+from logicls.models.bundle import load_bundle, load_bundle_without_model, replace_spec, update_bundle, write_bundle
 
 SPEC = """logicls: 1
 product: {name: box}
@@ -120,7 +121,8 @@ def test_a_changed_spec_is_an_error(copy):
 
     said = refusals(copy)
 
-    assert said == ["HERE LC503 spec.yaml changed since the bundle was made. Train again."]
+    advice = "Restore it, and change the rules with `logicls bundle update`; or train again."
+    assert said == [f"HERE LC503 spec.yaml changed since the bundle was made. {advice}"]
 
 
 def test_an_invalid_spec_is_an_error(copy):
@@ -137,3 +139,93 @@ def test_an_invalid_spec_is_an_error(copy):
 def test_all_files_have_the_same_permissions(written):
     """Whoever may read the rules may read the weights."""
     assert len({file.stat().st_mode for file in written.path.iterdir() if file.is_file()}) == 1
+
+
+@pytest.fixture
+def new_spec(tmp_path):
+    """Return a function that writes a spec with other rules."""
+
+    def write(text: str, name: str = "new.yaml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_rules_of_a_bundle_change_without_training(copy, tmp_path, written, new_spec, in_place):
+    """The new rules judge, the old ones ask; both hashes are known, and every other file is the same."""
+    out = copy if in_place else tmp_path / "updated"
+
+    changes = update_bundle(copy, new_spec(SPEC.replace("exactly: 4", "at_least: 3")), out)
+    bundle = load_bundle(out)
+
+    assert [rule.is_same_rule for rule in changes.rules] == [False]
+    assert (bundle.question_spec.hash, bundle.spec.hash) == (written.spec.hash, load_spec(tmp_path / "new.yaml").hash)
+    assert load_bundle_without_model(out).question_spec.hash == written.spec.hash
+    assert bundle.id == written.id
+    names = {path.name for path in written.path.iterdir()}
+    assert {path.name for path in out.iterdir()} == names | {"trained_spec.yaml"}
+    for name in names - {"spec.yaml", "bundle.json"}:
+        assert (out / name).read_bytes() == (written.path / name).read_bytes()
+    assert in_place or load_bundle(copy).spec.hash == written.spec.hash
+
+
+def test_rules_change_again_and_back(copy, written, new_spec):
+    """The spec of the training stays the reference, however often the rules change."""
+    update_bundle(copy, new_spec(SPEC.replace("exactly: 4", "at_least: 3")), copy)
+    changes = update_bundle(copy, new_spec(SPEC.replace("exactly: 4", "at_most: 9")), copy)
+    assert load_bundle(copy).question_spec.hash == written.spec.hash
+    assert [rule.trained for rule in changes.rules] == ["pins"]
+
+    update_bundle(copy, new_spec(SPEC), copy)
+
+    assert load_bundle(copy).trained_spec is None
+    assert load_bundle(copy).spec.hash == written.spec.hash
+
+
+def test_rules_that_need_training_are_refused(copy, tmp_path, new_spec):
+    """Nothing is written: neither in place nor to another folder."""
+    before = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
+    spec = new_spec(SPEC + "  - {id: red, attribute: {of: pin.colour, is: red}}\n")
+
+    for out in (copy, tmp_path / "updated"):
+        with pytest.raises(
+            SpecError, match=r"LC630 'red' needs the colour of each pin \(question `attribute:pin.colour`\)"
+        ):
+            update_bundle(copy, spec, out)
+
+    assert {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()} == before
+    assert not (tmp_path / "updated").exists()
+
+
+def test_an_existing_folder_is_not_replaced(copy, tmp_path, new_spec):
+    """A folder that exists is refused, and no temporary one stays behind."""
+    (tmp_path / "updated").mkdir()
+
+    with pytest.raises(DataError, match="LC631"):
+        update_bundle(copy, new_spec(SPEC.replace("4", "5")), tmp_path / "updated")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "new.yaml", "updated"]
+
+
+@pytest.mark.parametrize("file", ["spec.yaml", "trained_spec.yaml"])
+def test_rules_that_were_edited_by_hand_are_an_error(copy, new_spec, file):
+    """Either spec of an updated bundle must be one that it knows."""
+    update_bundle(copy, new_spec(SPEC.replace("exactly: 4", "at_least: 3")), copy)
+    (copy / file).write_text(SPEC.replace("exactly: 4", "exactly: 7"))
+
+    assert [line.split(" Restore")[0] for line in refusals(copy)] == [
+        f"HERE LC503 {file} changed since the bundle was made."
+    ]
+
+
+def test_a_bundle_in_memory_has_other_rules(written, new_spec):
+    """`predict --spec` changes no file."""
+    spec = new_spec(SPEC.replace("exactly: 4", "at_least: 3"))
+
+    bundle = replace_spec(written, spec)
+
+    assert (bundle.spec.hash, bundle.question_spec.hash) == (load_spec(spec).hash, written.spec.hash)
+    assert bundle.spec_file == spec
+    assert replace_spec(bundle, written.path / "spec.yaml").trained_spec is None
