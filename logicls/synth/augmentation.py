@@ -20,7 +20,7 @@ from logicls.records import Box, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.geometric import Homography, add_flip, measure_box_slack, sample_transform, warp_photo, warp_scene
 from logicls.synth.image_ops import Photo
-from logicls.synth.invariances import find_restrictions
+from logicls.synth.invariances import AXES, find_restrictions, is_orientation_free
 from logicls.synth.photometric import (
     apply_photometric_transform,
     build_photometric_transform,
@@ -69,6 +69,8 @@ class Augmenter:
         overrides |= {"rotation": 0.0, "perspective": 0.0} if self.restrictions.rotation else {}
         flip_axes = [axis for axis in dict.fromkeys(settings.flip) if not self.restrictions.flip[axis]]
         self.requested, self.settings = settings, settings.model_copy(update=overrides | {"flip": flip_axes})
+        self._may_turn = len(flip_axes) == len(AXES) and is_orientation_free(spec)
+        """True if square photos may turn by a quarter: things lie anywhere and either way round."""
 
     def describe_restrictions(self) -> Iterator[str]:
         """Name each requested transform that is switched off, and the first reason."""
@@ -115,6 +117,8 @@ class Augmenter:
         )  # fmt: skip
         for axis in s.flip:
             homography = add_flip(homography, size, axis) if rng.random() < 0.5 else homography
+        if self._may_turn and size[0] == size[1] and rng.random() < 0.5:
+            homography = homography @ np.array([[0.0, 1, 0], [-1, 0, size[0]], [0, 0, 1]])
         return homography
 
     def _transform_scene(

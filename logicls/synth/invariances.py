@@ -51,9 +51,14 @@ ORIENTATION_WORDS = (
 POSITION_BINS = 16
 """Bins of a photo's width or height in which box centres are counted."""
 MIN_OCCUPANCY = 0.5
-"""Share of the bins that a component must occupy to count as lying anywhere."""
-MIN_SYMMETRY = 0.7
-"""Smallest overlap of the histogram of positions with its mirror image, 0 to 1, at which photos may be flipped."""
+"""Share of the bins that as many boxes would occupy if they lay anywhere, which a component must occupy."""
+SIGNIFICANCE, DRAWS = 0.01, 999
+"""Probability of taking a component that lies on both sides alike for one that does not, and random draws of the test.
+"""
+MIN_ASYMMETRY = 0.3
+"""Smallest surplus on one side, as a share of all boxes, that matters: many photos show smaller ones as well."""
+MIN_TESTED_PHOTOS, MAX_TESTED_PHOTOS = 8, 500
+"""Fewest photos on which the test can see that a component lies on one side only, and most photos that it uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +127,46 @@ def _find_asymmetry_reasons(spec: Spec, axis: Axis) -> Iterator[str]:
 
 def _find_position_reasons(scenes: Sequence[Scene], axis: Axis) -> Iterator[str]:
     """Yield components with a fixed position along an axis, or on one side: flipped photos would be unrealistic."""
-    positions: dict[str, list[float]] = {}
+    positions: dict[str, list[list[float]]] = {}
     for scene in scenes:
+        on_photo: dict[str, list[float]] = {}
         for instance in scene.instances:
             x, y = instance.box.centre
-            positions.setdefault(instance.component, []).append(x / scene.width if axis == "x" else y / scene.height)
-    for name, values in positions.items():
-        bins = np.histogram(values, POSITION_BINS, (0.0, 1.0))[0]
-        symmetry = np.minimum(bins, bins[::-1]).sum() / bins.sum()
-        if np.count_nonzero(bins) < MIN_OCCUPANCY * POSITION_BINS or symmetry < MIN_SYMMETRY:
+            on_photo.setdefault(instance.component, []).append(x / scene.width if axis == "x" else y / scene.height)
+        for name, values in on_photo.items():
+            positions.setdefault(name, []).append(values)
+    for name, photos in positions.items():
+        values = [value for photo in photos for value in photo]
+        occupied = np.count_nonzero(np.histogram(values, POSITION_BINS, (0.0, 1.0))[0])
+        expected = POSITION_BINS * (1 - (1 - 1 / POSITION_BINS) ** len(values))
+        if occupied < MIN_OCCUPANCY * expected:
             yield f"{name} has a fixed position"
+        elif len(photos) < MIN_TESTED_PHOTOS:
+            yield f"{len(photos)} photos do not show whether {name} lies on both sides alike"
+        else:
+            surplus, p_value = _test_symmetry(photos)
+            if surplus >= MIN_ASYMMETRY and p_value < SIGNIFICANCE:
+                yield f"{name} does not lie on both sides alike"
+
+
+def _test_symmetry(photos: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Test whether mirrored photos are as likely as the photos; returns the surplus on one side, and its p-value.
+
+    A randomisation test: the largest difference between the distribution of positions and its mirror image (Butler
+    1969) is compared with that of photos which are mirrored at random, each as a whole.
+
+    Args:
+        photos: Positions of a component on each photo, 0 to 1.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(photos))[:MAX_TESTED_PHOTOS]
+    thresholds = np.linspace(0, 0.5, POSITION_BINS, endpoint=False)
+    offsets = [np.asarray(photos[number])[:, None] - 0.5 for number in chosen]
+    surplus = np.array([((offset > thresholds).sum(0) - (offset < -thresholds).sum(0)) for offset in offsets])
+    signs = rng.choice([-1, 1], (DRAWS, len(chosen)))
+    observed = np.abs(surplus.sum(0)).max()
+    p_value = (1 + np.count_nonzero(np.abs(signs @ surplus).max(1) >= observed)) / (1 + DRAWS)
+    return float(observed / sum(map(len, offsets))), float(p_value)
 
 
 def _list_names(spec: Spec) -> Iterator[str]:

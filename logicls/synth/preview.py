@@ -130,13 +130,22 @@ def _expand(box: list[float], margin: float) -> list[float]:
 def _build_caption(sheet: _SheetContext, example: Example) -> list[Line]:
     """Number and category, the edits, the broken rules."""
     pair = f", pair {example.pair}" if example.pair >= 0 else ""
-    lines: list[Line] = [(f"{example.seed}: {example.stats.category.replace('_', ' ')}{pair}", INK)]
-    lines += [(_describe_edit(sheet, edit, example.scene), DIM) for edit in example.edits] or [("no edit", DIM)]
     findings = evaluate(sheet.spec, index_answers(example.answers), example.scene.width, example.scene.height)
     broken = [f for f in findings if f.status == "broken"]
+    lines: list[Line] = [(f"{example.seed}: {_name_category(example, len(broken))}{pair}", INK)]
+    lines += [(_describe_edit(sheet, edit, example.scene), DIM) for edit in example.edits] or [("no edit", DIM)]
     lines += [(f"{', '.join(f.violations)} (breaks {f.constraint}: {f.found})", RED) for f in broken]
     lines += [] if broken else [("good", GREEN)]
     return [(part, colour) for line, colour in lines for part in _wrap(line, sheet.font, SIDE)]
+
+
+def _name_category(example: Example, broken: int) -> str:
+    """Name what the example is, and in brackets what was planned where no photo allowed it."""
+    planned = example.stats.category.replace("_", " ")
+    if broken or not planned.startswith("broken"):
+        return "broken" if planned == "broken twice" and broken == 1 else planned
+    made = "control" if any(edit.is_control for edit in example.edits) else "untouched"
+    return f"{made} (planned: {planned}; no photo allowed it)"
 
 
 def _describe_edit(sheet: _SheetContext, edit: AppliedEdit, scene: Scene) -> str:

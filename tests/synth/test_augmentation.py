@@ -154,3 +154,39 @@ def test_restrictions_are_described_with_reasons(spec: Spec, augmentation: Augme
     ]
     assert list(Augmenter(counting_spec(), requested).describe_restrictions()) == []
     assert list(Augmenter(spec, augmentation.model_copy(update={**disabled, "flip": []})).describe_restrictions()) == []
+
+
+@pytest.mark.parametrize(
+    ("component", "size", "flip", "turns"),
+    [
+        ("pin", (80, 80), ["x", "y"], True),
+        ("pin", (80, 60), ["x", "y"], False),
+        ("pin", (80, 80), ["x"], False),
+        ("upright_pin", (80, 80), ["x", "y"], False),
+    ],
+    ids=["free", "not square", "one flip", "a name tells the orientation"],
+)
+def test_square_photos_of_loose_things_turn_by_a_quarter(
+    augmentation: AugmentationSettings, component: str, size: tuple[int, int], flip: list[str], turns: bool
+) -> None:
+    """A wide box becomes a high one, exactly, and the pixels turn with it."""
+    still = {"geometric": 1.0, "shift": 0.0, "scale": 0.0, "rotation": 0.0, "perspective": 0.0, "flip": flip}
+    body = {"logicls": 1, "product": {"name": "box"}, "components": {component: {}}}
+    rules = [{"id": "pins", "quantity": {"of": component, "at_least": 1}, "violation": "missing"}]
+    augmenter = Augmenter(
+        Spec.model_validate({**body, "constraints": rules}), augmentation.model_copy(update={**NO_PHOTOMETRY, **still})
+    )
+    width, height = size
+    photo = np.full((height, width, 3), 120, np.uint8)
+    photo[10:18, 20:50] = 30
+    canvas = Canvas(photo, Scene("a.png", width, height, (Instance(1, component, Box(20, 10, 50, 18)),)))
+
+    boxes = set()
+    for seed in range(24):
+        out = augment_canvas(augmenter, canvas, seed)
+        box = out.scene.instances[0].box
+        x1, y1, x2, y2 = (round(edge) for edge in (box.x1, box.y1, box.x2, box.y2))
+        assert (out.photo[y1:y2, x1:x2].mean() < 40, out.photo.mean() == pytest.approx(photo.mean(), abs=1)) == (1, 1)
+        boxes.add((x2 - x1, y2 - y1))
+
+    assert boxes == ({(30, 8), (8, 30)} if turns else {(30, 8)})

@@ -93,31 +93,72 @@ def test_orientation_free_specs(rule: dict[str, object], attribute: str, is_free
     assert is_orientation_free(Spec.model_validate({**body, "constraints": [{"id": "rule", **rule}]})) == is_free
 
 
-def scatter_pins(x: tuple[float, float], photos: int = 30) -> list[Scene]:
-    """Photos with six pins each, uniform between those shares of the width, and over the height."""
-    rng = np.random.default_rng(0)
+PIN_SPEC = Spec.model_validate(
+    {"logicls": 1, "product": {"name": "box"}, "components": {"pin": {}}, "constraints": [{"id": "rule", **COUNT}]}
+)
+
+
+def scatter_pins(x: tuple[float, float], photos: int = 30, pins: int = 6, seed: int = 0) -> list[Scene]:
+    """Photos with some pins each, uniform between those shares of the width, and over the height."""
+    rng = np.random.default_rng(seed)
     lowest, highest = (x[0], 0.1), (x[1], 0.9)
-    positions = rng.uniform(lowest, highest, (photos, 6, 2)) * (200, 100)
+    positions = rng.uniform(lowest, highest, (photos, pins, 2)) * (200, 100)
     return [
         Scene(
             f"{n}.png",
             200,
             100,
-            tuple(Instance(k, "pin", Box(a - 4, b - 4, a + 4, b + 4)) for k, (a, b) in enumerate(pins)),
+            tuple(Instance(k, "pin", Box(a - 4, b - 4, a + 4, b + 4)) for k, (a, b) in enumerate(centres)),
         )
-        for n, pins in enumerate(positions.tolist())
+        for n, centres in enumerate(positions.tolist())
     ]
 
 
 @pytest.mark.parametrize(
     ("x", "reason"),
-    [((0.05, 0.95), ""), ((0.45, 0.55), "pin has a fixed position"), ((0.05, 0.65), "pin has a fixed position")],
+    [
+        ((0.05, 0.95), ""),
+        ((0.45, 0.55), "pin has a fixed position"),
+        ((0.05, 0.65), "pin does not lie on both sides alike"),
+    ],
     ids=["anywhere", "in the middle", "to one side"],
 )
 def test_fixed_positions_forbid_flips(x: tuple[float, float], reason: str) -> None:
     """Components with a fixed position, or on one side, must not appear elsewhere."""
-    body = {"logicls": 1, "product": {"name": "box"}, "components": {"pin": {}}}
-    spec = Spec.model_validate({**body, "constraints": [{"id": "rule", **COUNT}]})
+    assert find_restrictions(PIN_SPEC, scatter_pins(x)).flip == {"x": reason, "y": ""}
+    assert find_restrictions(PIN_SPEC).flip == {"x": "", "y": ""}
 
-    assert find_restrictions(spec, scatter_pins(x)).flip == {"x": reason, "y": ""}
-    assert find_restrictions(spec).flip == {"x": "", "y": ""}
+
+def test_chance_does_not_forbid_flips() -> None:
+    """One pin on each of 30 photos, anywhere: nearly all sets of photos may be flipped; on one side, hardly any."""
+    anywhere = [find_restrictions(PIN_SPEC, scatter_pins((0.02, 0.98), pins=1, seed=s)).flip["x"] for s in range(60)]
+    one_side = [find_restrictions(PIN_SPEC, scatter_pins((0.02, 0.6), pins=1, seed=s)).flip["x"] for s in range(60)]
+
+    assert anywhere.count("") >= 57
+    assert one_side.count("") <= 3
+
+
+def test_piles_are_one_observation_each() -> None:
+    """Twenty pins that lie together on each photo, anywhere, count as one: only photos can be mirrored."""
+    rng, allowed = np.random.default_rng(0), 0
+    for _ in range(40):
+        scenes = []
+        for number, scene in enumerate(scatter_pins((0.0, 0.05), photos=12, pins=20, seed=int(rng.integers(1 << 30)))):
+            shift = float(rng.uniform(0, 190))
+            moved = tuple(Instance(i.id, "pin", i.box.translate(shift, 0)) for i in scene.instances)
+            scenes.append(Scene(f"{number}.png", 200, 100, moved))
+        allowed += not find_restrictions(PIN_SPEC, scenes).flip["x"]
+
+    assert allowed >= 37
+
+
+def test_a_slight_asymmetry_of_many_photos_does_not_matter() -> None:
+    """With 400 photos a shift by 5 % of the width is significant, and no reason."""
+    assert find_restrictions(PIN_SPEC, scatter_pins((0.05, 0.85), photos=400)).flip["x"] == ""
+
+
+def test_few_photos_show_nothing() -> None:
+    """Seven photos cannot show that a component lies on both sides alike."""
+    few = find_restrictions(PIN_SPEC, scatter_pins((0.05, 0.95), photos=7)).flip
+
+    assert few["x"] == "7 photos do not show whether pin lies on both sides alike"
