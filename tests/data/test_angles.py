@@ -18,8 +18,9 @@ from PIL import Image
 from logicls.constraints.families.angles import fold_angle
 from logicls.constraints.mining.infer import infer
 from logicls.constraints.spec.models import Spec
-from logicls.data import coco
-from logicls.data.coco import measure_polygon_angle, read_dataset, read_dataset_for
+from logicls.data import annotation_angles
+from logicls.data.annotation_angles import measure_polygon_angle
+from logicls.data.coco import read_dataset, read_dataset_for
 from logicls.data.poses import measure_poses
 from logicls.errors import DataError
 from logicls.records import Box
@@ -56,7 +57,7 @@ def turned(degrees: float, *points: tuple[float, float]) -> list[float]:
 
 def test_doctests() -> None:
     """The examples in the docstrings hold."""
-    assert doctest.testmod(coco).failed == 0
+    assert doctest.testmod(annotation_angles).failed == 0
 
 
 def test_rotation_is_clockwise_and_no_attribute(tmp_path: Path) -> None:
