@@ -91,11 +91,11 @@ def test_wrong_input_is_an_error(inspector, tmp_path):
         inspector.predict(np.zeros((0, 8, 3), np.uint8))
 
 
-def test_the_rules_are_there(inspector):
-    """The inspector says which rules its verdicts are about, and they are those of the spec."""
+def test_the_rules_are_there(inspector, old_bundle):
+    """The inspector says which rules its verdicts are about, and they are those of the bundle's spec."""
     assert inspector.spec.product.name == "dosing_kit"
     assert [c.id for c in inspector.spec.constraints] == [
-        c.id for c in logicls.load_spec(resource_path("constraints/dosing_kit.yaml")).constraints
+        c.id for c in logicls.load_spec(old_bundle / "spec.yaml").constraints
     ]
 
 

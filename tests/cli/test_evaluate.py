@@ -22,7 +22,8 @@ from logicls.predict.serialization import read_verdicts, verdict_to_json
 from logicls.records import Verdict
 from logicls.synth.pipeline import SynthesisRequest, build_dataset
 
-KIT = resource_path("constraints/dosing_kit.yaml")
+KIT = Path(__file__).parents[1] / "fixtures" / "bundle_0_1" / "spec.yaml"
+"""Rules about the sample product that need no memory of good photos."""
 WIDTH = 100
 
 

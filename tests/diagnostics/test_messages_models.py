@@ -41,7 +41,11 @@ from logicls.train.recipe import Recipe, check_grpo_options
 from logicls.train.time_budget import StepTime, fit_steps_to_time
 
 REQUEST = SynthesisRequest(
-    resource_path("constraints/dosing_kit.yaml"), resource_path("data/dosing_kit"), Path("synth"), 2, 0
+    Path(__file__).parents[1] / "fixtures" / "bundle_0_1" / "spec.yaml",
+    resource_path("data/dosing_kit"),
+    Path("synth"),
+    2,
+    0,
 )
 TINY = Recipe(steps=1, batch=1, visual_tokens=16, base=False, width=32, encoder_layers=1, decoder_layers=1)
 

@@ -32,7 +32,7 @@ from logicls.records import PluginInfo
 
 def hub_bundle() -> Bundle:
     """Return a bundle of a Hugging Face model, without the model."""
-    spec = load_spec(resource_path("constraints/dosing_kit.yaml"))
+    spec = load_spec(Path(__file__).parents[1] / "fixtures" / "bundle_0_1" / "spec.yaml")
     hub = HubModelInfo("org/model", "", "", False, "float32", False, BoxFamily.pixels)
     return Bundle(Path("bundle"), "0", spec, None, None, 1, hub)
 

@@ -149,8 +149,8 @@ def test_restrictions_are_described_with_reasons(spec: Spec, augmentation: Augme
     assert list(Augmenter(spec, requested).describe_restrictions()) == [
         "no hue shift: mark.shape is queried",
         "no rotation and no perspective: level measures height",
-        "no vertical flip: liquid fills vial",
-        "no horizontal flip: region spoon_place is on one side",
+        "no vertical flip: spoon-straight fixes an orientation",
+        "no horizontal flip: spoon-straight fixes an orientation",
     ]
     assert list(Augmenter(counting_spec(), requested).describe_restrictions()) == []
     assert list(Augmenter(spec, augmentation.model_copy(update={**disabled, "flip": []})).describe_restrictions()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 from logicls.train.validation import iterate_batches
 
-KIT = resource_path("constraints/dosing_kit.yaml")
+KIT = Path(__file__).parents[1] / "fixtures" / "bundle_0_1" / "spec.yaml"
+"""Rules about the sample product that need no memory of good photos."""
 
 
 @pytest.fixture(scope="module")

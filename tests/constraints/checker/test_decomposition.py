@@ -89,6 +89,7 @@ ASKED = {
         "locate:spoon",
         "locate:label",
         "locate:mark",
+        "orientation:spoon",
         "attribute:mark.shape",
         "attribute:liquid.colour",
         "verdict",

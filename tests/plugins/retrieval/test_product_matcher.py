@@ -45,7 +45,7 @@ def test_draft_pages(knowledge):
     assert {name.split("/")[2] for name in pages if name.startswith("dosing_kit/references/")} == {
         "blue-star", "red-drop", "yellow-leaf",
     }  # fmt: skip
-    assert len([page for page in pages.values() if page.product == "dosing_kit" and page.defect and page.photo]) == 11
+    assert len([page for page in pages.values() if page.product == "dosing_kit" and page.defect and page.photo]) == 14
     assert pages["card/rules/six"].consequences == "for six"
     assert pages["card/rules/six"].photo is None
     assert pages["card/defects/missing_tablet"].consequences == "for six"

@@ -220,7 +220,7 @@ def test_grey_copies_are_detected(kit):
     """Five training photos suffice; good and defective photos in colour are accepted, whatever their white balance."""
     limits = fit_photo_limits([(256, 320)], kit[:5], (224, 192))
     heldout = [read_photo(path) for path in sorted((resource_path("data/dosing_kit/heldout") / "images").glob("*.jpg"))]
-    assert len(heldout) == 64
+    assert len(heldout) == 76
 
     assert all(limits.colour_reasons(make_grey(photo))[0].startswith("grey: ") for photo in heldout)
     for cast in (0, 12):
