@@ -51,6 +51,7 @@ class ToleranceInterval:
     low: float
     """-inf for an interval with an upper end only."""
     high: float
+    """inf for an interval with a lower end only."""
     method: Method
     is_normal: bool = True
     """False if it supposes a normal distribution that the values do not look like."""
@@ -217,7 +218,8 @@ def compute_tolerance_interval(
     transformed = [apply(value) for value in ordered]
     mean = sum(transformed) / count
     reach = factor * math.sqrt(sum((value - mean) ** 2 for value in transformed) / (count - 1))
-    low, high = min(invert(mean - reach), ordered[0]), max(invert(mean + reach), ordered[-1])
+    low = -math.inf if sides == 1 and side == "upper" else min(invert(mean - reach), ordered[0])
+    high = math.inf if sides == 1 and side == "lower" else max(invert(mean + reach), ordered[-1])
     return ToleranceInterval(low, high, method, is_normal)
 
 

@@ -5,7 +5,6 @@ Boxes are xyxy in pixels; a tolerance is a pair of pixels, across and down.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -122,9 +121,14 @@ def required_tolerance(
     """
     is_apart = relation == "not_touching"
     combine = max if relation in UNIVERSAL and not is_apart else min
-    needed = [combine((_pair_tolerance(relation, *pair) for pair in group), key=max) for group in pairs]
-    across, down = ((min if is_apart else max)(one[n] for one in needed) for n in (0, 1))
     only = DIRECTION_AXES.get(relation, axis if relation == "centred_in" else "both")
+    counted = [n for n in (0, 1) if only in ("both", "xy"[n])]
+
+    def worst_axis(needed: Tolerance) -> float:
+        return max(needed[n] for n in counted)
+
+    needed = [combine((_pair_tolerance(relation, *pair) for pair in group), key=worst_axis) for group in pairs]
+    across, down = ((min if is_apart else max)(one[n] for one in needed) for n in (0, 1))
     return (across if only != "y" else None), (down if only != "x" else None)
 
 
@@ -137,9 +141,9 @@ def _pair_tolerance(relation: Relation, subject: Box, target: Box, reference: Bo
     width, height = max(reference.width, 1e-6), max(reference.height, 1e-6)
     match relation:
         case "above" | "below":
-            return -math.inf, (sy - ty if relation == "above" else ty - sy) / height
+            return 0.0, (sy - ty if relation == "above" else ty - sy) / height
         case "left_of" | "right_of":
-            return (sx - tx if relation == "left_of" else tx - sx) / width, -math.inf
+            return (sx - tx if relation == "left_of" else tx - sx) / width, 0.0
         case "centred_in":
             return abs(sx - tx) / width, abs(sy - ty) / height
         case "inside":
