@@ -14,7 +14,7 @@ from logicls.evaluation import Truth
 from logicls.plugins.reasoning.reinspection_result import reinspection_of
 from logicls.plugins.retrieval.knowledge import documents_of
 from logicls.predict.serialization import result_id
-from logicls.records import Box, Verdict
+from logicls.records import Box, Heatmap, Verdict
 from logicls.report.card_view import (
     EvidenceBox,
     OrientationArrow,
@@ -105,6 +105,7 @@ def _card_record(verdict: Verdict, truth: Truth) -> dict[str, object]:
         "boxes": _mark_records(card.marks, scale, (verdict.width * scale, verdict.height * scale)),
     }
     record |= {"arrows": [_arrow_record(arrow, scale) for arrow in card.arrows]} if card.arrows else {}
+    record |= {"heatmaps": [_heatmap_record(*one, scale) for one in card.heatmaps]} if card.heatmaps else {}
     documents = documents_of(verdict)
     record |= {"documents": documents} if documents else {}
     second_look = describe_second_look(verdict)
@@ -125,6 +126,13 @@ def _mark_records(marks: Sequence[EvidenceBox], scale: float, size: tuple[float,
         [m.number, int(m.is_broken), *(round(v, 1) for v in (*_visible_box(m.box), m.tag.x1, m.tag.y1))]
         for m in overlays
     ]
+
+
+def _heatmap_record(mark: EvidenceBox, heatmap: Heatmap, scale: float) -> list[object]:
+    """Return question number, is_broken, x, y, width, height and angle of a heatmap, and its rows of digits."""
+    box = heatmap.box
+    place = (round(v * scale, 1) for v in (box.x1, box.y1, box.width, box.height))
+    return [mark.question, int(mark.is_broken), *place, round(heatmap.angle, 1), list(heatmap.cells)]
 
 
 def _arrow_record(arrow: OrientationArrow, scale: float) -> list[float]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult, reinspection_of
 from logicls.predict.plugin_protocols import ViolationCause
-from logicls.records import SEVERITIES, Answer, Box, Finding, Outcome, Severity, Status, Verdict
+from logicls.records import SEVERITIES, Answer, Box, Finding, Heatmap, Outcome, Severity, Status, Verdict
 
 if TYPE_CHECKING:
     from logicls.constraints.spec.models import Spec
@@ -59,7 +59,7 @@ def build_labels(spec: Spec) -> Labels:
         title=spec.product.name.replace("_", " "),
         rules={c.id: c.text for c in spec.constraints},
         reasons={c.id: c.why for c in spec.constraints if c.why},
-        questions={query.id: canonical_question(query, spec) for query in decompose(spec)},
+        questions={query.id: canonical_question(query, spec) for query in (*spec.queries, *decompose(spec))},
         severities=severities,
     )
 
@@ -141,6 +141,8 @@ class PhotoCard:
     answers: tuple[AnswerRow, ...]
     marks: tuple[EvidenceBox, ...]
     arrows: tuple[OrientationArrow, ...]
+    heatmaps: tuple[tuple[EvidenceBox, Heatmap], ...]
+    """Heatmaps of anomalous instances, each with the box of its strangest place."""
     reasons: tuple[str, ...]
     stated: str
     is_consistent: bool
@@ -176,6 +178,11 @@ def build_card(verdict: Verdict, *, spec_lines: Mapping[str, str], questions: Ma
             EvidenceBox(numbers[a.query], box, a.query in evidence) for a in verdict.answers for box in a.boxes
         ),
         arrows=tuple(_find_arrows(verdict.answers, numbers, evidence)),
+        heatmaps=tuple(
+            (EvidenceBox(numbers[a.query], box, a.query in evidence), heatmap)
+            for a in verdict.answers
+            for box, heatmap in zip(a.boxes, a.heatmaps, strict=False)
+        ),
         reasons=verdict.reasons,
         stated="unreadable" if verdict.stated is None else ", ".join(verdict.stated) or "no violations",
         is_consistent=verdict.stated is not None and set(verdict.stated) == set(verdict.violations),

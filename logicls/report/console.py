@@ -155,7 +155,10 @@ def print_dataset_summary(counts: DatasetSummary, console: Console) -> None:
     console.print(table)
     missing = [name for name, number in counts.violations if not number and name != "none"]
     if missing:
-        message = f"No example has {', '.join(missing)}. Create more examples, or run `logicls check --data`."
+        message = (
+            f"No example has {', '.join(missing)}. Create more examples, annotate photos from which it can be made, "
+            "or remove the rule."
+        )
         console.print(Text(message), soft_wrap=True)
 
 

@@ -101,6 +101,18 @@ function makePhoto(n, record) {
     );
     overlay.append(mark);
   }
+  for (const [number, broken, x, y, boxWidth, boxHeight, angle, rows] of record.heatmaps ?? []) {
+    const turn = `rotate(${-angle} ${x + boxWidth / 2} ${y + boxHeight / 2})`;
+    const mark = makeSvg("g", { class: broken ? "mark heatmap broken" : "mark heatmap", "data-mark": number, transform: turn });
+    const cellWidth = boxWidth / rows[0].length, cellHeight = boxHeight / rows.length;
+    rows.forEach((digits, row) => [...digits].forEach((digit, column) => {
+      const level = parseInt(digit, 16) / 15;
+      if (level < 0.3) return;
+      const place = { x: x + column * cellWidth, y: y + row * cellHeight, width: cellWidth, height: cellHeight };
+      mark.append(makeSvg("rect", { class: "heat", ...place, "fill-opacity": (0.55 * level).toFixed(2) }));
+    }));
+    overlay.prepend(mark);
+  }
   for (const [number, broken, x, y, tipX, tipY] of record.arrows ?? []) {
     const mark = makeSvg("g", { class: broken ? "mark broken" : "mark", "data-mark": number });
     const across = (tipY - y) / 6, down = (x - tipX) / 6, baseX = x + (tipX - x) * 0.7, baseY = y + (tipY - y) * 0.7;

@@ -12,7 +12,7 @@ from logicls.evaluation import compute_metrics
 from logicls.plugins.reasoning.reinspection_result import ReinspectionResult
 from logicls.predict.plugin_protocols import ViolationCause
 from logicls.predict.uncertainty.calibration import ReliabilityBin
-from logicls.records import Answer, Box, PluginInfo
+from logicls.records import Answer, Box, Heatmap, PluginInfo
 from logicls.report.page import write_report
 from logicls.report.summary import TruthComparison
 
@@ -214,3 +214,18 @@ def test_angles_are_arrows_on_their_boxes(photos):
     assert first["arrows"] == [[2, 0, 375.0, 375.0, 375.0, 262.5], [2, 0, 750.0, 375.0, 637.5, 375.0]]
     assert first["answers"][1][2] == "0°, 90°"
     assert "arrows" not in second
+
+
+def test_heatmaps_lie_over_anomalous_instances(photos):
+    """The worst place has a box, and the instance a heatmap in the scale of the photo, with its angle."""
+    heatmap = Heatmap(Box(20, 20, 40, 30), ("05af", "0000"), 90.0)
+    strange = Answer("appearance:pin", ("anomalous", "normal"), (Box(25, 20, 30, 25),), heatmaps=(heatmap,))
+
+    html = render(
+        photos, replace(FAILED, answers=(strange,)), replace(FAILED, answers=(replace(strange, heatmaps=()),))
+    )
+
+    first, second = map(json.loads, script_contents(html, "card"))
+    assert first["heatmaps"] == [[1, 0, 250.0, 250.0, 250.0, 125.0, 90.0, ["05af", "0000"]]]
+    assert first["boxes"][0][2:6] == [312.5, 250.0, 62.5, 62.5]
+    assert "heatmaps" not in second

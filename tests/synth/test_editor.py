@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from logicls.constraints.families.edits import Add, Edit, Move, Remove, Replace, Resize, Swap
+from logicls.constraints.families.edits import Add, Damage, Edit, Move, Remove, Replace, Resize, Swap, Vary
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
 from logicls.records import Box, Instance, Scene
@@ -230,3 +230,51 @@ def test_an_addition_does_not_hide_other_things(loose_bars: InstanceBank) -> Non
     beside = [editor.apply(Add("bar", Box(280, 205, 340, 255)), canvas, rng) for _ in range(6)]
 
     assert (placed, None in beside) == ([None] * 6, False)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damage_is_visible_and_stays_on_the_part(editor: Editor, board: Canvas, seed: int) -> None:
+    """A damaged instance is marked and looks different inside its box, and nothing changes outside."""
+    damaged = editor.apply(Damage(2), board, np.random.default_rng(seed))
+
+    assert damaged is not None
+    change = np.abs(damaged.photo.astype(int) - board.photo).max(-1)
+    assert [i.is_damaged for i in damaged.scene.instances] == [False, True]
+    assert boxes(damaged) == boxes(board)
+    assert change[60:80, 100:120].max() > 20
+    change[60:80, 100:120] = 0
+    assert not change.any()
+
+
+def test_damage_spares_what_lies_on_the_part(editor: Editor, kit: Canvas) -> None:
+    """Flaws of a label leave the mark on it as it is."""
+    label = kit.scene.instances_of("label")[0]
+    mark = kit.scene.instances_of("mark")[0]
+
+    damaged = [editor.apply(Damage(label.id), kit, np.random.default_rng(seed)) for seed in range(4)]
+
+    x1, y1, x2, y2 = (round(edge) for edge in (mark.box.x1, mark.box.y1, mark.box.x2, mark.box.y2))
+    made = [canvas for canvas in damaged if canvas is not None]
+    assert made
+    for canvas in made:
+        assert np.array_equal(canvas.photo[y1:y2, x1:x2], kit.photo[y1:y2, x1:x2])
+        assert not np.array_equal(canvas.photo, kit.photo)
+
+
+def test_variation_is_slight_and_no_damage(editor: Editor, board: Canvas) -> None:
+    """A varied instance is not damaged; its levels change by some per cent."""
+    varied = editor.apply(Vary(1), board, np.random.default_rng(3))
+
+    assert varied is not None
+    assert varied.scene == board.scene
+    assert 0 < np.abs(varied.photo.astype(int) - board.photo).max() <= 12
+
+
+def test_a_covered_part_cannot_be_damaged(editor: Editor, board: Canvas) -> None:
+    """Where another instance covers all of a part, no flaw is visible."""
+    cover = Instance(3, "label", Box(19, 19, 40, 38))
+    carrier = Instance(4, "vial", Box(18, 18, 42, 42))
+    scene = Scene("a.png", 160, 100, (carrier, Instance(5, "label", Box(18, 18, 41.9, 41.9)), cover))
+    canvas = Canvas(board.photo, scene, {4: lambda: np.ones((24, 24), np.float32)})
+
+    assert editor.apply(Damage(4), canvas, np.random.default_rng(0)) is None
