@@ -18,7 +18,7 @@ CONTRIBUTING = HERE / "CONTRIBUTING.md"
 PAGES = [
     path for path in (README, CONTRIBUTING, HERE / "SECURITY.md", *sorted(HERE.glob("docs/**/*.md"))) if path.exists()
 ]
-GROUPS = ("expert", "knowledge")
+GROUPS = ("bundle", "expert", "knowledge")
 """Commands that have commands of their own."""
 
 pytestmark = pytest.mark.checkout
