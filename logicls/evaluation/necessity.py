@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from logicls.constraints.checker.decomposition import locate_query_id
+from logicls.constraints.families.angles import ANGLE_STEP, are_close, period_of_options
 from logicls.constraints.spec.models import Spec
 from logicls.evaluation.evidence import FaithfulnessTrial, cited_boxes
 from logicls.predict.readers.protocol import Reader, predict_arrays
@@ -177,7 +178,7 @@ def is_answer_lost(case: CitationCase, answers: Mapping[str, Answer]) -> bool:
     values = answers[case.query.id].values
     for number in case.blank_numbers:
         now = [value for box, value in zip(boxes, values, strict=False) if box.iou(case.boxes[number]) >= MIN_IOU]
-        if case.answer.values[number : number + 1] == tuple(now[:1]) and now:
+        if now and _is_same(case.query, case.answer.values[number : number + 1], now[:1]):
             return False
     return True
 
@@ -186,6 +187,13 @@ def is_answer_unchanged(case: CitationCase, answers: Mapping[str, Answer]) -> bo
     """Return whether the answer is the same: as many instances at the same locations, or the same values."""
     now = answers[case.query.id]
     if case.query.kind != "locate":
-        return now.readable and now.values == case.answer.values
+        return now.readable and _is_same(case.query, now.values, case.answer.values)
     is_matched = all(any(box.iou(one) >= MIN_IOU for one in now.boxes) for box in case.boxes)
     return is_matched and len(now.boxes) == len(case.boxes)
+
+
+def _is_same(query: Subquery, values: Sequence[str], others: Sequence[str]) -> bool:
+    """Check if values are equal; angles may differ by a step of the model's grid."""
+    if query.kind == "orientation":
+        return are_close(values, others, period_of_options(query.options), ANGLE_STEP)
+    return tuple(values) == tuple(others)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from logicls.constraints.families.angles import are_close, period_of_options
+from logicls.constraints.spec.models import Spec
 from logicls.errors import BundleError, PhotoError, Problem
 from logicls.io.atomic import write_text
 from logicls.io.run_manifest import read_manifest
@@ -19,6 +22,8 @@ from logicls.records import Answer
 
 PROBE_COUNT = 4
 """Photos of a probe."""
+ANGLE_TOLERANCE = 1.0
+"""Degrees by which an angle may differ: the next whole number."""
 EDGE_TOLERANCE = 1.5
 """Largest difference of a box's edge, in pixels of the probe photo."""
 CONFIDENCE_TOLERANCE = 0.02
@@ -69,7 +74,7 @@ def open_bundle(path: Path, spec: Path | None = None) -> Bundle:
     problems = [
         Problem("LC505", f"probe {name}, {query}: {difference}.", str(path), advice=advice)
         for name in expected
-        for query, difference in _compare_answers(expected[name], found[name])
+        for query, difference in _compare_answers(expected[name], found[name], bundle.question_spec)
     ]
     if problems or not expected:
         raise BundleError(problems or Problem("LC504", "its probe is empty.", str(path), advice="Train again."))
@@ -93,20 +98,25 @@ def _answer_to_json(answer: Answer) -> list[object]:
     return [list(answer.values), boxes, round(answer.confidence, 4)]
 
 
-def _compare_answers(expected: dict[str, list[object]], found: dict[str, list[object]]) -> list[tuple[str, str]]:
+def _compare_answers(
+    expected: dict[str, list[object]], found: dict[str, list[object]], spec: Spec
+) -> list[tuple[str, str]]:
     """List the queries whose answers differ, with a description of the difference."""
     differences = []
+    periods = {query.id: period_of_options(query.options) for query in spec.queries if query.kind == "orientation"}
     for query in sorted({*expected, *found}):
         before, now = expected.get(query), found.get(query)
-        if before is None or now is None or not _is_close(before, now):
+        if before is None or now is None or not _is_close(before, now, periods.get(query)):
             differences.append((query, f"the answer was {before} when the bundle was made, and is {now} now"))
     return differences
 
 
-def _is_close(before: list[object], now: list[object]) -> bool:
+def _is_close(before: list[Any], now: list[Any], period: int | None) -> bool:
+    """Compare two answers. `period`: of the angles of an orientation query, which are rounded to degrees."""
     (values, boxes, confidence), (values2, boxes2, confidence2) = before, now
     edges, edges2 = np.asarray(boxes, float), np.asarray(boxes2, float)
-    if values != values2 or edges.shape != edges2.shape:
+    is_same = values == values2 if period is None else are_close(values, values2, period, ANGLE_TOLERANCE)
+    if not is_same or edges.shape != edges2.shape:
         return False
     if edges.size and float(np.abs(edges - edges2).max()) > EDGE_TOLERANCE:
         return False

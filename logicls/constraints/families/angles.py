@@ -68,6 +68,17 @@ def is_angle(text: str, period: int) -> bool:
     return text.isascii() and text.isdecimal() and int(text) < period and text == str(int(text))
 
 
+def are_close(angles: Sequence[str], others: Sequence[str], period: int, tolerance: float) -> bool:
+    """Check if the values of two answers to an orientation query are as many, and differ by at most the tolerance.
+
+    >>> are_close(["359", "90"], ["1", "91"], 360, 2), are_close(["0"], ["3"], 360, 2), are_close(["0"], [], 360, 2)
+    (True, False, False)
+    """
+    pairs = zip(angles, others, strict=False)
+    is_near = all(abs(fold_angle(float(one) - float(other), period)) <= tolerance for one, other in pairs)
+    return len(angles) == len(others) and is_near
+
+
 def list_angle_options(period: int) -> tuple[str, ...]:
     """Return the options of an orientation query.
 

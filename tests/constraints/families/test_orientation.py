@@ -67,7 +67,7 @@ def test_doctests_of_angles() -> None:
     """The examples in the docstrings hold."""
     results = doctest.testmod(angles)
 
-    assert (results.failed, results.attempted) == (0, 10)
+    assert (results.failed, results.attempted) == (0, 11)
 
 
 @given(st.floats(-1000, 1000), PERIODS)
