@@ -109,8 +109,14 @@ def fit_steps_to_time(step_time: StepTime, minutes: float, elapsed: float) -> in
     steps = step_time.count_steps(remaining)
     if steps < MIN_STEPS:
         needed = (elapsed + step_time.total_seconds(MIN_STEPS)) / (1 - RESERVE) / 60
-        message = f"{minutes:g} minutes are too few: {max(steps, 0)} steps fit into the remaining time."
-        advice = f"Allow {needed:.1f} minutes at least, for {MIN_STEPS} steps; a good model takes hundreds."
+        message = (
+            f"{minutes:g} minutes are too few: preparation took {elapsed / 60:.1f}, and "
+            f"{max(steps, 0)} steps fit into the rest."
+        )
+        advice = (
+            f"Allow {needed:.1f} minutes at least, for {MIN_STEPS} steps (a good model takes hundreds), or synthesise "
+            "fewer examples."
+        )
         raise RecipeError(Problem("LC413", message, advice=advice))
     return steps
 
