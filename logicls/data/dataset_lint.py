@@ -10,7 +10,7 @@ from logicls.constraints.lint.data_audit import audit_photos
 from logicls.constraints.lint.spec_lint import lint_spec
 from logicls.constraints.spec.loader import SpecFile
 from logicls.data.coco import Dataset, truncate_problems
-from logicls.data.defects import check_declarations, read_dataset_with_defects
+from logicls.data.defects import check_compared_photos, check_declarations, read_dataset_with_defects
 from logicls.data.overlaps import Overlap, find_overlaps
 from logicls.errors import Problem, relative_path, suggest_name
 from logicls.records import Instance, Scene
@@ -44,6 +44,7 @@ def check_spec(
         dataset = read_dataset_with_defects(spec, data, defects, annotations)
         yield from lint_dataset(dataset, spec.components)
         yield from check_declarations(dataset, spec.violations)
+        yield from check_compared_photos(spec, dataset)
         faults = audit_photos(spec, dataset.scenes, dataset.declared_defects)
         yield from (spec_file.make_problem(f.code, f.message, f.path, f.advice) for f in faults)
 

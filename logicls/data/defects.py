@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from logicls.constraints.checker.evaluation import build_context
+from logicls.constraints.checker.evaluation import build_context, compute_answers
 from logicls.constraints.lint.data_audit import ANY_VIOLATION
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset, read_dataset_for
 from logicls.data.ground_truth import read_truth
-from logicls.errors import DataError, Problem, relative_path, suggest_name
+from logicls.errors import DataError, Problem, count_text, relative_path, suggest_name
 from logicls.records import Scene
 
 TRUTH_FILE = "truth.csv"
+MIN_COMPARED_PHOTOS = 5
+"""Good photos with a component that a rule about its appearance needs."""
 
 
 def read_dataset_with_defects(
@@ -89,6 +91,23 @@ def id_shift(dataset: Dataset) -> int:
 def select_good(dataset: Dataset) -> Dataset:
     """Return the dataset without the photos that are declared to be defective."""
     return replace(dataset, scenes=tuple(s for s in dataset.scenes if s.photo not in dataset.declared_defects))
+
+
+def select_flawless(spec: Spec, dataset: Dataset) -> Dataset:
+    """Return the dataset without the photos that are declared to be defective or break a rule."""
+    good = select_good(dataset)
+    return replace(good, scenes=tuple(s for s in good.scenes if not compute_answers(spec, s)[-1].values))
+
+
+def check_compared_photos(spec: Spec, dataset: Dataset) -> Iterator[Problem]:
+    """Yield components that a rule compares with good photos and that are on too few of them (LC416)."""
+    scenes = select_flawless(spec, dataset).scenes if spec.overkill_by_component else ()
+    for component in spec.overkill_by_component:
+        count = sum(bool(scene.instances_of(component)) for scene in scenes)
+        if count < MIN_COMPARED_PHOTOS:
+            photos = count_text(count, "good photo")
+            message = f"{component} is on {photos}; its appearance needs at least {MIN_COMPARED_PHOTOS}."
+            yield Problem("LC416", message, relative_path(dataset.root), advice="Take more, better 12 to 30.")
 
 
 def check_declarations(dataset: Dataset, violations: Sequence[str]) -> Iterator[Problem]:

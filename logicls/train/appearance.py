@@ -16,11 +16,10 @@ import numpy as np
 from logicls.anomaly.appearance import AppearanceMemory, GoodPhoto, PlacedInstance, find_covers, fit_memory
 from logicls.anomaly.features import build_extractor
 from logicls.anomaly.scores import ScoreDistribution
-from logicls.constraints.checker.evaluation import compute_answers
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import Dataset
-from logicls.data.defects import read_dataset_with_defects, select_good
+from logicls.data.defects import check_compared_photos, read_dataset_with_defects, select_flawless
 from logicls.data.image_io import read_photo
 from logicls.errors import DataError, Problem, count_text, relative_path
 from logicls.io.run_manifest import read_manifest
@@ -31,8 +30,6 @@ from logicls.predict.readers.appearance import PhotoPlacement, choose_size, lett
 from logicls.predict.readers.protocol import Prediction, Reader
 from logicls.records import Answer, Box, Instance, Scene
 
-MIN_PHOTOS = 5
-"""Good photos with the component that a memory needs."""
 MAX_PHOTOS = 60
 """Good photos in a memory."""
 MAX_INSTANCES = 6
@@ -122,19 +119,11 @@ def _read_good_photos(spec: Spec, synth: Path) -> Dataset:
     """Read the photos that break no rule and are not declared defective. Raises `DataError` (LC406, LC416)."""
     advice = "Put them back, or make the dataset anew with `logicls synth`."
     data = find_source_photos(synth, advice)
-    dataset = select_good(read_dataset_with_defects(spec, data))
-    scenes = tuple(scene for scene in dataset.scenes if not compute_answers(spec, scene)[-1].values)
-    problems = []
-    for component in spec.overkill_by_component:
-        count = sum(bool(scene.instances_of(component)) for scene in scenes)
-        if count < MIN_PHOTOS:
-            message = (
-                f"{component} is on {count_text(count, 'good photo')}; its appearance needs at least {MIN_PHOTOS}."
-            )
-            problems.append(Problem("LC416", message, relative_path(data), advice="Take more, better 12 to 30."))
+    dataset = read_dataset_with_defects(spec, data)
+    problems = list(check_compared_photos(spec, dataset))
     if problems:
         raise DataError(problems)
-    return replace(dataset, scenes=scenes)
+    return select_flawless(spec, dataset)
 
 
 def _draw_scenes(scenes: Sequence[Scene], components: Iterable[str], rng: np.random.Generator) -> list[Scene]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
+from logicls.constraints.mining.appearances import mine_appearances
 from logicls.constraints.mining.compositions import mine_compositions
 from logicls.constraints.mining.examples import add_examples, drop_unbreakable, rank_typical_photos
 from logicls.constraints.mining.layouts import mine_measures, mine_positions
@@ -93,7 +96,8 @@ def _mine_rules(
     measures = mine_measures(table, nesting, names)
     solid = [name for name in table.columns if name not in nesting.fills]
     orientations = mine_orientations(scenes, solid, poses, names)
-    return counts + orders + positions + attributes + matches + measures + orientations
+    appearances = mine_appearances(solid, poses, names)
+    return counts + orders + positions + attributes + matches + measures + orientations + appearances
 
 
 def _declare_components(
@@ -108,7 +112,7 @@ def _declare_components(
             yield _declare_component(name, table, nesting, values[name])
         elif group.name not in declared:
             declared.add(group.name)
-            present = int(sum(table.columns[kind].counts for kind in group.kinds).astype(bool).sum())
+            present = int(np.any([table.columns[kind].counts > 0 for kind in group.kinds], axis=0).sum())
             photos, parent = len(table.photos), nesting.parent[name]
             note = f"on {present}/{photos} photos{f'; inside {parent}' if parent else ''}"
             kinds = {KIND: tuple(group.kinds.values())}

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from logicls.constraints.mining.appearances import mine_appearances
 from logicls.constraints.mining.infer import SpecDraft, infer
+from logicls.constraints.mining.orientations import PoseObservation
+from logicls.constraints.mining.proposals import MiningResult, NameRegistry
 from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.data.coco import read_dataset
 from logicls.data.dataset_lint import check_spec
@@ -612,3 +615,19 @@ def test_what_is_no_sibling_stays_a_component(second, reason):
 
     assert {c.name for c in draft.components} == {"short_screw", second}, reason
     assert not draft.variants
+
+
+def test_look_of_components_that_look_alike():
+    """Components that look alike on good photos lead to a question; others, and without pixels all, do not."""
+    poses = {
+        "peg": [PoseObservation(f"{n}.jpg", 0.9, 0.4, 0.0) for n in range(30)],
+        "nut": [PoseObservation(f"{n}.jpg", 0.2, 0.1, 0.0) for n in range(30)],
+    }
+
+    asked = mine_appearances(["nut", "peg", "jar"], poses, NameRegistry({"peg-look"}))
+
+    assert asked.proposals == ()
+    assert [(question.proposal.id, question.proposal.content) for question in asked.questions] == [
+        ("peg-look_2", {"id": "peg-look_2", "appearance": {"of": "peg"}, "violation": "damaged_peg"})
+    ]
+    assert mine_appearances(["peg"], {"peg": poses["peg"][:9]}, NameRegistry()) == MiningResult()
