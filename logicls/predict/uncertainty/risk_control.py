@@ -1,8 +1,10 @@
 """Choice of thresholds for a target escape and overkill rate, with a guarantee at a confidence level.
 
 The guarantee is the upper bound of Clopper and Pearson (Biometrika 26, 1934): with the stated confidence the true rate
-is at most the target, however few photos there are. Thresholds are tested from the safest one on until the first that
-fails (fixed-sequence testing: Angelopoulos et al., "Learn then Test", 2021), so that choosing costs no confidence.
+is at most the bound, however few photos there are. Certified thresholds are tested from the safest one on until the
+first whose bound exceeds the target (fixed-sequence testing: Angelopoulos et al., "Learn then Test", 2021), so that
+choosing costs no confidence. Observed thresholds are moved only where the samples refute the target; they come with the
+bound that the samples show.
 """
 
 from __future__ import annotations
@@ -52,6 +54,18 @@ class LabelledRule:
     """Predicted probability that the rule is broken."""
     is_broken: bool
     """Ground truth."""
+    reads_broken: bool
+    """Whether the rule is broken by the answers: only then can it fail, and only otherwise can it pass."""
+
+    @property
+    def escape_value(self) -> float:
+        """Lower threshold above which a broken rule passes."""
+        return 1.0 if self.reads_broken else self.probability
+
+    @property
+    def overkill_value(self) -> float:
+        """Distance from 1 of the upper threshold, above which a rule that holds fails."""
+        return 1 - self.probability if self.reads_broken else 1.0
 
 
 def collect_labelled_rules(
@@ -60,7 +74,12 @@ def collect_labelled_rules(
     """Collect the rules on the photos of the truth; a rule is broken if the photo has one of its violations."""
     names = {c.id: {c.violation_name(mode) for mode in c.failure_modes} for c in spec.constraints}
     return [
-        LabelledRule(f.constraint, f.probability, not names[f.constraint].isdisjoint(truth[verdict.photo]))
+        LabelledRule(
+            f.constraint,
+            f.probability,
+            not names[f.constraint].isdisjoint(truth[verdict.photo]),
+            f.status == "broken",
+        )
         for verdict in verdicts
         if verdict.photo in truth
         for f in verdict.findings
@@ -75,12 +94,15 @@ def choose_thresholds(
     *,
     confidence: float,
     origin: str,
+    certified: bool = True,
 ) -> Thresholds:
     """Choose two thresholds for each constraint.
 
-    A constraint with too few photos of its own is given the thresholds of all constraints of its severity together;
-    where these are too few as well it has those of its target, and the guarantee says how many photos are missing. A
-    constraint about appearance has its own bars.
+    Certified thresholds meet the target rates at the confidence level. A constraint with too few photos of its own is
+    given the thresholds of all constraints of its severity together. Where these are too few as well, or with
+    `certified` false, thresholds are observed ones: those of Chow's rule (`RISK_TARGETS`), moved only where the
+    samples refute the target rates (`choose_observed_limits`). The guarantee says what the samples show, and that of
+    thresholds that are not certified that it is about these samples alone.
 
     Args:
         spec: Spec of the constraints.
@@ -88,59 +110,107 @@ def choose_thresholds(
         targets: Severity → target.
         confidence: Confidence level of the guarantee, e.g. 0.95.
         origin: Data of the samples, for the thresholds' file.
+        certified: Whether bounds of the rates have to meet the targets; if not, the samples must not refute them.
     """
-    limits = []
-    for constraint in spec.constraints:
-        if constraint.is_compared:
-            limits.append((constraint.id, RuleThresholds(0.5, 0.5, COMPARED_GUARANTEE, constraint.severity)))
-            continue
-        target = targets[constraint.severity]
-        pooled_ids = {c.id for c in spec.constraints if c.severity == constraint.severity}
-        own = [sample for sample in samples if sample.constraint == constraint.id]
-        pool = [sample for sample in samples if sample.constraint in pooled_ids]
-        low, escapes = _choose_low(own, pool, target, confidence)
-        high, overkill = _choose_high(own, pool, target, confidence)
-        limit = RuleThresholds(low, max(high, low), f"{escapes}; {overkill}", constraint.severity)
-        limits.append((constraint.id, limit))
-    return Thresholds(tuple(limits), origin)
+    limits: dict[str, RuleThresholds] = {}
+    for severity, target in targets.items():
+        rules = [constraint.id for constraint in spec.constraints if constraint.severity == severity]
+        own = {rule: [sample for sample in samples if sample.constraint == rule] for rule in rules}
+        lows = _choose_limits(
+            {rule: [sample.escape_value for sample in own[rule] if sample.is_broken] for rule in rules},
+            ErrorRate("escape rate", "broken", target.escape_rate, target.max_low), confidence, certified=certified,
+        )  # fmt: skip
+        highs = _choose_limits(
+            {rule: [sample.overkill_value for sample in own[rule] if not sample.is_broken] for rule in rules},
+            ErrorRate("overkill rate", "good", target.overkill_rate, 1 - target.min_high), confidence,
+            certified=certified,
+        )  # fmt: skip
+        for rule in rules:
+            (low, escapes), (distance, overkill) = lows[rule], highs[rule]
+            scope = "" if certified else f"; shown by {origin}, not promised for others"
+            limits[rule] = RuleThresholds(low, max(1 - distance, low), f"{escapes}; {overkill}{scope}", severity)
+    return Thresholds(tuple((constraint.id, limits[constraint.id]) for constraint in spec.constraints), origin)
 
 
-def _choose_low(
-    own: Sequence[LabelledRule], pool: Sequence[LabelledRule], target: RiskTarget, confidence: float
-) -> tuple[float, str]:
-    groups = [[sample.probability for sample in group if sample.is_broken] for group in (own, pool)]
-    return _choose_certified(
-        groups, target.max_low, target.escape_rate, confidence, rate_name="escape rate", kind="broken"
-    )
+@dataclass(frozen=True, slots=True)
+class ErrorRate:
+    """A rate of errors: the share of the samples whose value is below a limit."""
+
+    name: str
+    samples: str
+    """Kind of the samples: broken or good."""
+    target: float
+    """Target of the rate."""
+    max_limit: float
+    """Largest limit, by Chow's rule."""
 
 
-def _choose_high(
-    own: Sequence[LabelledRule], pool: Sequence[LabelledRule], target: RiskTarget, confidence: float
-) -> tuple[float, str]:
-    groups = [[1 - sample.probability for sample in group if not sample.is_broken] for group in (own, pool)]
-    threshold, guarantee = _choose_certified(
-        groups, 1 - target.min_high, target.overkill_rate, confidence, rate_name="overkill rate", kind="good"
-    )
-    return 1 - threshold, guarantee
+def _choose_limits(
+    values: Mapping[str, Sequence[float]], rate: ErrorRate, confidence: float, *, certified: bool
+) -> dict[str, tuple[float, str]]:
+    """Return the limit of each rule, below which values are errors, and its guarantee.
 
-
-def _choose_certified(
-    groups: Sequence[Sequence[float]], maximum: float, rate: float, confidence: float, *, rate_name: str, kind: str
-) -> tuple[float, str]:
-    """Return the largest threshold up to `maximum` below which at most `rate` of a group lie, and its guarantee.
-
-    The first of the groups that is large enough counts.
+    `values`: rule → values of its samples.
     """
-    required = required_photos(rate, confidence)
-    for values, pooled in zip(groups, ("", ", all rules of this severity together"), strict=True):
-        if len(values) >= required:
-            threshold = largest_certified_threshold(values, rate, confidence, maximum=maximum)
-            count = sum(value < threshold for value in values)
-            bound = upper_confidence_bound(count, len(values), confidence)
-            evidence = f"({count} of {len(values)}{pooled})"
-            return threshold, f"{rate_name} at most {bound:.2%} with {confidence:.0%} confidence {evidence}"
-    missing = f"{required} {kind} photos are needed, there are {len(groups[0])}"
-    return maximum, f"{rate_name} of {rate:.2%} not guaranteed: {missing}"
+    required, pool = required_photos(rate.target, confidence), [value for own in values.values() for value in own]
+    observed = choose_observed_limits(values, rate.target, confidence, max_limit=rate.max_limit)
+    errors = {rule: sum(value < observed[rule] for value in own) for rule, own in values.items()}
+    limits: dict[str, tuple[float, str]] = {}
+    for rule, own in values.items():
+        is_own = len(own) >= required
+        group = own if is_own else pool
+        limit, count = observed[rule], errors[rule] if is_own else sum(errors.values())
+        if certified and len(group) >= required:
+            limit = largest_certified_threshold(group, rate.target, confidence, maximum=rate.max_limit)
+            count = sum(value < limit for value in group)
+        evidence = f"{count} of {len(group)}" + ("" if is_own else ", all rules of this severity together")
+        limits[rule] = limit, _describe_rate(rate, count, len(group), confidence, evidence, len(own))
+    return limits
+
+
+def _describe_rate(
+    rate: ErrorRate, count: int, total: int, confidence: float, evidence: str, own_count: int
+) -> str:  # fmt: skip
+    """Describe the upper bound of a rate of which `count` errors of `total` samples were observed."""
+    bound, required = upper_confidence_bound(count, total, confidence), required_photos(rate.target, confidence)
+    if total < required:
+        missing = f"{required} {rate.samples} photos are needed, there are {own_count}"
+        shown = f"; at most {bound:.2%} is shown ({evidence})" if total else ""
+        return f"{rate.name} of {rate.target:.2%} not guaranteed: {missing}{shown}"
+    text = f"{rate.name} at most {bound:.2%} with {confidence:.0%} confidence ({evidence})"
+    return text if bound <= rate.target else f"{text}, target {rate.target:.2%}"
+
+
+def choose_observed_limits(
+    values: Mapping[str, Sequence[float]], rate: float, confidence: float, *, max_limit: float
+) -> dict[str, float]:
+    """Return the largest limit up to `max_limit` of each rule that its values, and those of all rules, do not refute.
+
+    A limit is refuted where more values lie below it than a true rate of `rate` explains: one-sided binomial test at
+    the confidence level. A single value never refutes one: it may be a wrong label.
+
+    Args:
+        values: Rule → values of its samples.
+        rate: Target rate.
+        confidence: Confidence level of the test, e.g. 0.95.
+        max_limit: Limit for rules without evidence against it.
+
+    >>> choose_observed_limits({"a": [0.01, *[0.9] * 9], "b": [0.9] * 9}, 0.01, 0.95, max_limit=0.1)
+    {'a': 0.1, 'b': 0.1}
+    >>> choose_observed_limits({"a": [0.01, *[0.9] * 9], "b": [0.02, 0.03, *[0.9] * 9]}, 0.01, 0.95, max_limit=0.1)
+    {'a': 0.02, 'b': 0.02}
+    """
+    own = {rule: _largest_observed_limit(one, rate, confidence, max_limit) for rule, one in values.items()}
+    errors = [value if value < own[rule] else math.inf for rule, one in values.items() for value in one]
+    common = _largest_observed_limit(errors, rate, confidence, max_limit)
+    return {rule: min(limit, common) for rule, limit in own.items()}
+
+
+def _largest_observed_limit(values: Sequence[float], rate: float, confidence: float, max_limit: float) -> float:
+    from scipy.stats import binom
+
+    accepted = max(int(binom.ppf(confidence, len(values), rate)), 1)
+    return min(max_limit, sorted(values)[accepted]) if accepted < len(values) else max_limit
 
 
 def largest_certified_threshold(values: Sequence[float], rate: float, confidence: float, *, maximum: float) -> float:

@@ -8,6 +8,7 @@ queries are taken to be independent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -103,21 +104,30 @@ def compute_rule_probabilities(
             probabilities[constraint.id] = _count_probability(constraint, terms, context, candidates, calibration)
         else:
             probabilities[constraint.id] = _expected_probability(spec, constraint, size, candidates, calibration)
-    return {name: _apply_exceptions(spec, one, name, probabilities) for name, one in probabilities.items()}
+    return _apply_exceptions(spec, probabilities)
 
 
 def _zero_probabilities(constraint: Constraint) -> dict[str, float]:
     return {constraint.violation_name(mode): 0.0 for mode in constraint.failure_modes}
 
 
-def _apply_exceptions(
-    spec: Spec, rule: RuleProbability, name: str, probabilities: Mapping[str, RuleProbability]
-) -> RuleProbability:
-    exceptions = next(c for c in spec.constraints if c.id == name).unless_broken
-    share = 1.0
-    for other in exceptions:
-        share *= 1 - probabilities[other].probability
-    return RuleProbability({violation: p * share for violation, p in rule.violations.items()}, rule.unknown)
+def _apply_exceptions(spec: Spec, rules: Mapping[str, RuleProbability]) -> dict[str, RuleProbability]:
+    """Return the probabilities that rules are broken and none of their exceptions is.
+
+    As in the checker, an exception that is itself suppressed by one of its own suppresses nothing.
+    """
+    exceptions = {constraint.id: constraint.unless_broken for constraint in spec.constraints}
+
+    def applies(name: str, visited: frozenset[str] = frozenset()) -> float:
+        """Return the probability that none of a rule's exceptions is broken."""
+        visited |= {name}
+        others = [other for other in exceptions[name] if other not in visited]
+        return math.prod((1 - rules[other].probability * applies(other, visited) for other in others), start=1.0)
+
+    return {
+        name: RuleProbability({v: p * applies(name) for v, p in rule.violations.items()}, rule.unknown)
+        for name, rule in rules.items()
+    }
 
 
 def _count_probability(

@@ -74,8 +74,8 @@ def apply_thresholds(verdict: Verdict, thresholds: Thresholds) -> Verdict:
 
     A photo goes to review for an unconditional reason, for a rule whose probability lies between its thresholds, and
     for a rule whose probability lies on the other side of them than its status: no verdict contradicts its evidence.
-    A certainly broken rule rejects the part anyway, so a rule of equal or lesser severity that is probably satisfied,
-    or does not apply, needs no review beside it.
+    A certainly broken rule rejects the part anyway, so a rule of equal or lesser severity needs no review beside it if
+    it is more likely to be satisfied, or broken, as its answers say than not.
     """
     rules = [(finding, thresholds.for_rule(finding.constraint)) for finding in verdict.findings]
     broken = [SEVERITIES.index(limit.severity) for finding, limit in rules if _is_certainly_broken(finding, limit)]
@@ -92,10 +92,16 @@ def _is_certainly_broken(finding: Finding, limit: RuleThresholds) -> bool:
 
 
 def _is_review_unnecessary(finding: Finding, limit: RuleThresholds, gravest: int) -> bool:
-    """Return whether a certainly broken rule, `gravest` by index of its severity, makes this rule irrelevant."""
-    is_satisfied = finding.status in ("holds", "not_applicable")
-    is_probable = is_satisfied and finding.probability is not None and finding.probability < min(0.5, limit.high)
-    return is_probable and gravest <= SEVERITIES.index(limit.severity)
+    """Return whether a certainly broken rule, `gravest` by index of its severity, makes this rule irrelevant.
+
+    It does if this rule is more likely to be what its answers say than not.
+    """
+    if finding.probability is None or gravest > SEVERITIES.index(limit.severity):
+        return False
+    even = min(0.5, limit.high)
+    if finding.status == "broken":
+        return finding.probability >= even
+    return finding.status in ("holds", "not_applicable") and finding.probability < even
 
 
 def _review_reason(finding: Finding, limit: RuleThresholds) -> str:

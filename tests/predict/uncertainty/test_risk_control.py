@@ -11,6 +11,7 @@ from logicls.predict.uncertainty.risk_control import (
     RISK_TARGETS,
     LabelledRule,
     RiskTarget,
+    choose_observed_limits,
     choose_thresholds,
     largest_certified_threshold,
     required_photos,
@@ -35,8 +36,9 @@ def spec(tmp_path):
 
 
 def samples(name: str, broken: list[float], good: list[float]) -> list[LabelledRule]:
-    """Return samples of one rule with these probabilities."""
-    return [*(LabelledRule(name, p, True) for p in broken), *(LabelledRule(name, p, False) for p in good)]
+    """Return samples of one rule with these probabilities; from one half on the answers say that it is broken."""
+    labels = [*((p, True) for p in broken), *((p, False) for p in good)]
+    return [LabelledRule(name, p, is_broken, p >= 0.5) for p, is_broken in labels]
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 10), (0, 299), (3, 40), (12, 13)])
@@ -115,6 +117,73 @@ def test_looser_target_has_a_higher_threshold(spec):
     lows = [choose_thresholds(spec, own, t, confidence=0.95, origin="").for_rule("pins").low for t in (strict, loose)]
 
     assert 0.0 == lows[0] < 0.06 < lows[1] < 0.1
+
+
+def test_few_photos_are_evidence(spec):
+    """All of 50 broken photos read as good: too few for a guarantee, enough to see that 0.2 lets them pass."""
+    photos = samples("caps", [0.001 * k for k in range(50)], [])
+
+    limit = choose_thresholds(spec, photos, RISK_TARGETS, confidence=0.95, origin="").for_rule("caps")
+
+    assert limit.low == pytest.approx(0.005)  # of 50 photos 5 may pass at 5 %: more have a probability below 5 %
+    missing = "escape rate of 5.00% not guaranteed: 59 broken photos are needed, there are 50"
+    assert limit.guarantee.startswith(f"{missing}; at most 19.88% is shown (5 of 50")
+
+
+@pytest.mark.parametrize("certified", [True, False])
+def test_one_misread_example_moves_certified_thresholds_alone(spec, certified):
+    """One of 330 examples is read with 0.1 %. Certified, a photo with 0.2 % goes to review; by Chow's rule none."""
+    examples = samples("pins", [0.001, *[0.99] * 329], [0.002] * 400)
+
+    limit = choose_thresholds(
+        spec, examples, RISK_TARGETS, confidence=0.95, origin="400 examples of 1 photo", certified=certified
+    ).for_rule("pins")
+
+    assert limit.low == (0.001 if certified else 0.1)
+    shown = "escape rate at most 1.43% with 95% confidence (1 of 330), target 1.00%; overkill rate at most"
+    assert limit.guarantee.startswith(shown) is not certified
+    assert limit.guarantee.endswith("shown by 400 examples of 1 photo, not promised for others") is not certified
+
+
+def test_badly_read_rule_moves_its_own_threshold_alone(spec):
+    """Four of 40 broken pins are read with at most 4 %: significant for pins, and without effect on lids."""
+    examples = [*samples("pins", [0.01, 0.02, 0.03, 0.04, *[0.99] * 36], []), *samples("lids", [0.99] * 300, [])]
+
+    thresholds = choose_thresholds(spec, examples, RISK_TARGETS, confidence=0.95, origin="", certified=False)
+
+    assert thresholds.for_rule("pins").low == 0.03
+    assert thresholds.for_rule("lids").low == 0.1
+
+
+def test_rules_that_are_read_badly_together_move_all(spec):
+    """Each of two rules could have two errors by chance, but not both, of 80 broken photos."""
+    examples = [s for name in ("pins", "lids") for s in samples(name, [0.01, 0.02, *[0.99] * 38], [])]
+
+    thresholds = choose_thresholds(spec, examples, RISK_TARGETS, confidence=0.95, origin="", certified=False)
+
+    assert thresholds.for_rule("pins").low == thresholds.for_rule("lids").low == 0.02
+
+
+def test_rules_read_as_broken_do_not_pass(spec):
+    """A rule that is broken by its answers goes to review whatever its probability: it is no escape, and vice versa."""
+    found = [LabelledRule("pins", 0.001, True, True)] * 300 + [LabelledRule("pins", 0.95, False, False)] * 300
+
+    limit = choose_thresholds(spec, found, RISK_TARGETS, confidence=0.95, origin="").for_rule("pins")
+
+    assert (limit.low, limit.high) == (0.1, 0.9)
+    assert "(0 of 300); overkill rate" in limit.guarantee
+
+
+def test_observed_rate_is_not_far_above_the_target():
+    """Probabilities of 2,000 broken photos are uniform: the share below the threshold of 5 % is the threshold."""
+    rng = np.random.default_rng(2)
+
+    limits = [
+        choose_observed_limits({"a": rng.random(2000).tolist()}, 0.05, 0.95, max_limit=1.0)["a"] for _ in range(100)
+    ]
+
+    assert 0.05 < np.mean(limits) < 0.065
+    assert max(limits) < 0.08
 
 
 def test_guarantee_holds():

@@ -145,6 +145,20 @@ def test_exception_of_a_rule(compute):
     assert found["red"]["blue"] == pytest.approx(0.7, abs=2e-3)
 
 
+def test_suppressed_exception_suppresses_nothing(compute):
+    """Two pins hold with 0.7. The round lid is wrong unless they do not, and its exception does not count then."""
+    rules = (
+        TWO
+        + "  - {id: square, attribute: {of: lid.shape, is: square}, violation: round, unless_broken: [two-pins]}\n"
+        + "  - {id: red, attribute: {of: pin.colour, is: red}, violation: blue, unless_broken: [square]}\n"
+    )
+
+    found = compute(rules, [pin(1.0, colour="blue"), pin(0.7, 20, colour="blue")])
+
+    assert found["square"]["round"] == pytest.approx(0.9 * 0.7, abs=2e-3)
+    assert found["red"]["blue"] == pytest.approx(1 - 0.9 * 0.7, abs=3e-3)
+
+
 def test_unreadable_answer_is_unknown(tmp_path):
     """The pool then has one half."""
     (tmp_path / "box.yaml").write_text(HEAD + TWO)

@@ -44,6 +44,8 @@ def verdict(a: float | None, b: float | None, broken: str = "", reasons: tuple[s
         (verdict(None, 0.1), "pass", ()),
         (verdict(0.95, 0.4, "a"), "fail", ()),
         (verdict(0.95, 0.5, "a"), "review", ("b: broken with a probability of 50 %, between 20 % and 60 %",)),
+        (verdict(0.95, 0.5, "ab"), "fail", ()),
+        (verdict(0.95, 0.4, "ab"), "review", ("b: broken with a probability of 40 %, between 20 % and 60 %",)),
         (verdict(0.95, 0.4, "a", reasons=("blurred",)), "review", ("blurred",)),
         (
             verdict(0.85, 0.4, "a"),
