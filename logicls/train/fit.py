@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import lightning
 
@@ -228,7 +229,9 @@ def make_model(recipe: Recipe, preflight_result: PreflightResult) -> NanoForImag
             along_diagonals=preflight_result.resolution.along_diagonals,
         )  # fmt: skip
     codec = NanoAnswerCodec(preflight_result.processor)
-    sizes = {"width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers}
+    sizes: dict[str, Any] = {
+        "width": recipe.width, "encoder_layers": recipe.encoder_layers, "decoder_layers": recipe.decoder_layers
+    }  # fmt: skip
     config = NanoConfig(
         vocab_size=len(preflight_result.processor.tokenizer),
         image_size=preflight_result.processor.image_processor.size,

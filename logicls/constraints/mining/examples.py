@@ -43,7 +43,7 @@ def drop_unbreakable(draft: SpecDraft, scenes: Sequence[Scene]) -> SpecDraft:
         unbreakable = {constraint.id for constraint, _, is_all in unreachable if is_all}
         if not unbreakable:
             return replace(draft, rules=_add_notes(draft.rules, {c.id: missing for c, missing, _ in unreachable}))
-        components = {declaration.name for declaration in (*draft.components, *draft.variants)}
+        components = {c.name for c in draft.components} | {v.name for v in draft.variants}
         draft = replace(draft, rules=_drop_rules(draft.rules, unbreakable, components))
     return draft
 
