@@ -7,6 +7,7 @@ trained_spec.yaml                     rules that the model was trained with, if 
 bundle.json                           id, hashes, library versions, most boxes of an answer, base of a hub model
 calibration.json, usual.safetensors   calibration of probabilities, and the out-of-distribution model
 thresholds.json                       thresholds for review; may be changed
+appearance.safetensors                looks of components on good photos, if a rule compares them
 split.json                            photos that were trained on, and those kept aside, for training that continues
 probe/                                photos and the answers to reproduce (`logicls.predict.self_test`)
 """

@@ -26,7 +26,7 @@ from logicls.io.run_manifest import read_manifest
 from logicls.models.bundle import Bundle
 from logicls.predict.input.loader import LoadedPhoto, Size
 from logicls.predict.readers import make_question_reader
-from logicls.predict.readers.appearance import PhotoPlacement, choose_size, letterbox_photos, write_memories
+from logicls.predict.readers.appearance import LetterboxPlacement, choose_size, letterbox_photos, write_memories
 from logicls.predict.readers.protocol import Prediction, Reader
 from logicls.records import Answer, Box, Instance, Scene
 
@@ -90,7 +90,7 @@ def fit_appearance(bundle: Bundle, synth: Path, report: Callable[[str], None], s
     for scene, loaded, prediction in _read_scenes(reader, dataset, scenes, size):
         for component in components:
             if loaded.pixels is not None and scene.instances_of(component):
-                instances = _place_scene(scene, component, prediction, PhotoPlacement(size, loaded.size), rng)
+                instances = _place_scene(scene, component, prediction, LetterboxPlacement(size, loaded.size), rng)
                 photos[component].append(GoodPhoto(scene.photo, loaded.pixels, instances))
     stem = build_extractor(bundle, (16, 16)).stem
     memories = {}
@@ -151,7 +151,7 @@ def _read_scenes(
 
 
 def _place_scene(
-    scene: Scene, component: str, prediction: Prediction, placement: PhotoPlacement, rng: np.random.Generator
+    scene: Scene, component: str, prediction: Prediction, placement: LetterboxPlacement, rng: np.random.Generator
 ) -> tuple[PlacedInstance, ...]:
     """Return the instances of a component as the model reads them, or as annotated where it does not, each twice."""
     annotated = scene.instances_of(component)

@@ -64,7 +64,7 @@ class AppearanceComparison:
         if photo.pixels is None:
             return prediction
         pixels = photo.pixels if photo.pixels.shape[:2] == self.size else letterbox(self.size, photo.pixels)
-        placement = PhotoPlacement(self.size, photo.size)
+        placement = LetterboxPlacement(self.size, photo.size)
         answers = {answer.query: answer for answer in prediction.answers}
         overkill = self.bundle.spec.overkill_by_component
         for component, limit in overkill.items():
@@ -76,7 +76,7 @@ class AppearanceComparison:
         self,
         component: str,
         pixels: UInt8[np.ndarray, "h w 3"],
-        placement: PhotoPlacement,
+        placement: LetterboxPlacement,
         answers: Mapping[str, Answer],
         overkill: float,
     ) -> Answer:
@@ -89,7 +89,7 @@ class AppearanceComparison:
 
 
 @dataclass(frozen=True, slots=True)
-class PhotoPlacement:
+class LetterboxPlacement:
     """Transform between a photo and its letterboxed pixels."""
 
     size: Size
@@ -121,7 +121,7 @@ class PhotoPlacement:
         return [PlacedInstance(box, angle, find_covers(box, others)) for box, angle in zip(own, degrees, strict=True)]
 
 
-def build_answer(query: str, looks: Sequence[Look], placement: PhotoPlacement, overkill: float) -> Answer:
+def build_answer(query: str, looks: Sequence[Look], placement: LetterboxPlacement, overkill: float) -> Answer:
     """Build the answer to an appearance query; anomalous instances have a box and a heatmap."""
     strange = [look for look in looks if look.is_anomalous]
     shares = [anomaly_probability(look.rarity, overkill) for look in looks]
@@ -137,7 +137,7 @@ def build_answer(query: str, looks: Sequence[Look], placement: PhotoPlacement, o
     )
 
 
-def _build_heatmap(look: Look, placement: PhotoPlacement) -> Heatmap:
+def _build_heatmap(look: Look, placement: LetterboxPlacement) -> Heatmap:
     digits = quantize_heatmap(look.heatmap, look.limit)
     frame: CropFrame = look.frame
     return Heatmap(placement.to_photo(frame.upright_box), digits, frame.angle)

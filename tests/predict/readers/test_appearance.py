@@ -21,7 +21,7 @@ from logicls.predict.readers import make_question_reader, make_reader
 from logicls.predict.readers.appearance import (
     APPEARANCE_FILE,
     AppearanceReader,
-    PhotoPlacement,
+    LetterboxPlacement,
     choose_size,
     load_comparison,
     quantize_heatmap,
@@ -84,7 +84,7 @@ def look_bundle(make_bundle) -> Bundle:
 
 def fit_pin_memory(bundle: Bundle) -> AppearanceMemory:
     """Fit the memory of the pin to ten photos."""
-    placement = PhotoPlacement(SIZE, (200, 160))
+    placement = LetterboxPlacement(SIZE, (200, 160))
     instances = (PlacedInstance(placement.to_pixels(BOX)),)
     photos = [GoodPhoto(f"{n}.png", letterbox(SIZE, take_photo(n)), instances) for n in range(10)]
     return fit_memory(build_extractor(bundle, (16, 16)).stem, photos)
