@@ -138,7 +138,9 @@ class Compositor:
 
     def draw_region(self, canvas: Canvas, target: Instance) -> Region:
         """Pixels of the photo that the complete instance covers, also where something hides it."""
-        mask = self.find_outline(canvas, target)
+        others = [i for i in canvas.scene.instances if i.id != target.id and target.box.ioa(i.box) < SUPPORT]
+        is_overlapped = any(i.box.intersection(target.box) > 0 for i in others)
+        mask = self.find_outline(canvas, target) if is_overlapped else None
         mask = self.get_mask(canvas, target) if mask is None else mask
         x1, y1, x2, y2 = pixel_bounds(target.box, canvas.scene)
         out = np.zeros((canvas.scene.height, canvas.scene.width), bool)

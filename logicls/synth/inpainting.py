@@ -102,6 +102,8 @@ def inpaint(
     x1, y1, x2, y2 = rect
     region = photo[y1:y2, x1:x2]
     patch, rim = found or (None, rim)
+    if patch is None and support:
+        rim = _drop_outliers(region.astype(np.float32), rim)
     window = _feathered_bounds(hole)
     membrane = _interpolate_membrane(region, patch, rim, window)
     texture = sample_grain(region, rim, membrane.shape[:2], rng) if patch is None else patch[window]
@@ -316,9 +318,7 @@ def _interpolate_membrane(
     step = max(int(0.5 / shrink), 1)
     is_boundary = rim[::step, ::step]
     difference = region[::step, ::step].astype(np.float32)
-    if reference is None:
-        is_boundary = _drop_outliers(difference, is_boundary)
-    else:
+    if reference is not None:
         difference -= reference[::step, ::step]
     weighted = np.dstack([difference * is_boundary[..., None], is_boundary.astype(np.float32)])
     weighted = cv2.resize(weighted, None, fx=shrink * step, fy=shrink * step, interpolation=cv2.INTER_AREA)

@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 
 import cv2
 import numpy as np
@@ -23,8 +23,12 @@ MIN_VARIED_BOXES, ASPECT_SPREAD = 5, 0.25
 """Boxes of a component, and standard deviation of the logarithm of their aspect ratios, from which on it lies at
 different angles: it cannot fill its boxes.
 """
+TESTED_FILLINGS = 12
+"""Instances that must all fill their boxes before those that follow are taken to do so."""
 MIN_TYPICAL, MAX_TYPICAL, TYPICAL_SIDE = 3, 24, 256
 """Fewest and most whole instances whose masks are averaged to the typical one, and its longer side, pixels."""
+COVERED = 0.75
+"""Share of a box inside a mask from which on what is in the box lies on the masked thing, whatever its own mask is."""
 MAX_SHARED = 0.3
 """Largest share of a mask inside the box of something else; beyond, the mask may hold parts of it."""
 MAX_DONORS_TRIED = 48
@@ -73,11 +77,14 @@ def is_untouched(scene: Scene, instance: Instance, get_mask: Callable[[Instance]
     reach, area = cv2.dilate(own, np.ones((3, 3), np.uint8)), max(int(np.count_nonzero(own)), 1)
     for neighbour in neighbours:
         x1, y1, x2, y2 = pixel_bounds(neighbour.box, scene)
+        is_inside, shared = neighbour.box.ioa(box) >= SUPPORT, np.count_nonzero(own[y1:y2, x1:x2])
+        if is_inside and shared >= COVERED * (x2 - x1) * (y2 - y1):
+            continue  # Whatever its mask is, it lies on the instance.
         other = get_mask(neighbour) > 0.5
         touching = np.count_nonzero(reach[y1:y2, x1:x2].astype(bool) & other)
-        if neighbour.box.ioa(box) >= SUPPORT and touching >= 0.5 * np.count_nonzero(other):
+        if is_inside and touching >= 0.5 * np.count_nonzero(other):
             continue
-        if touching or np.count_nonzero(own[y1:y2, x1:x2]) > MAX_SHARED * area:
+        if touching or shared > MAX_SHARED * area:
             return False
     return True
 
@@ -131,6 +138,7 @@ class InstanceBank:
         self._whole: dict[tuple[str, int], bool] = {}
         self._has_whole: dict[str, bool] = {}
         self._at_angles: dict[str, bool] = {}
+        self._fillings: dict[str, float | None] = {}
         self._typical_masks: dict[str, Mask | None] = {}
 
     def load_photo(self, scene: Scene) -> np.ndarray:
@@ -201,6 +209,29 @@ class InstanceBank:
             self._typical_masks[component] = _average_masks(masks) if len(masks) >= MIN_TYPICAL else None
         return self._typical_masks[component]
 
+    def _estimate_mask(self, scene: Scene, instance: Instance) -> MaskEstimate:
+        """Segment an instance; where that fails, its mask is its box, unless its component lies at angles."""
+        annotated = self._scenes.get(scene.photo, scene)
+        others = [i.box for i in annotated.instances if i.id != instance.id]
+        estimate = estimate_mask(self.load_photo(scene), instance.box, others)
+        if estimate.confidence >= MIN_CONFIDENCE or self.lies_at_angles(instance.component):
+            return estimate
+        return MaskEstimate(np.ones_like(estimate.mask), estimate.confidence)
+
+    def _measure_filling(self, component: str) -> float | None:
+        """Median confidence in the masks of a component that fills its boxes, as labels do; None for other components.
+
+        The first instances of the dataset decide: the others need not be segmented.
+        """
+        if component not in self._fillings:
+            donors = [d for d in self.donors.get(component, ()) if d.instance.id not in self.segmentations]
+            first = donors[:TESTED_FILLINGS] if len(donors) > TESTED_FILLINGS else []
+            estimates = (self._estimate_mask(donor.scene, donor.instance) for donor in first)
+            confidences = [e.confidence for e in takewhile(lambda e: bool(e.mask.min() > 0.5), estimates)]
+            is_filling = len(confidences) == TESTED_FILLINGS
+            self._fillings[component] = float(np.median(confidences)) if is_filling else None
+        return self._fillings[component]
+
     def lies_at_angles(self, component: str) -> bool:
         """True if the component's boxes are so differently shaped that it lies at different angles."""
         if component not in self._at_angles:
@@ -235,12 +266,11 @@ class InstanceBank:
         photo = self.load_photo(scene)
         segmentation = self.segmentations.get(instance.id)
         if segmentation is None:
-            annotated = self._scenes.get(scene.photo, scene)
-            others = [i.box for i in annotated.instances if i.id != instance.id]
-            estimate = estimate_mask(photo, instance.box, others)
-            if estimate.confidence >= MIN_CONFIDENCE or self.lies_at_angles(instance.component):
-                return estimate
-            return MaskEstimate(np.ones_like(estimate.mask), estimate.confidence)
+            confidence = self._measure_filling(instance.component)
+            if confidence is None:
+                return self._estimate_mask(scene, instance)
+            x1, y1, x2, y2 = pixel_bounds(instance.box, photo)
+            return MaskEstimate(np.ones((y2 - y1, x2 - x1), np.float32), confidence)
         x1, y1, x2, y2 = pixel_bounds(instance.box, photo)
         mask = segmentation.to_mask(scene.width, scene.height)[y1:y2, x1:x2].astype(np.float32)
         return MaskEstimate(mask if mask.any() else np.ones_like(mask), 1.0)

@@ -120,8 +120,10 @@ def _draw_sheens(position: Intensity, rng: Rng) -> Intensity:
 
 GLASS_PROBABILITY = 0.6
 """Probability that the emptied part looks like glass rather than like the part above the liquid."""
-MIN_RELATIVE_WIDTH = 0.75
+MIN_RELATIVE_WIDTH = 0.9
 """Smallest width of a traced silhouette, as a share of the liquid's width, that is trusted without an outline."""
+MIN_OUTLINE_WIDTH = 0.85
+"""Smallest width of an outline just above the level, as a share of the liquid's width just below it."""
 OUTLINE_TOLERANCE = 0.04
 """Largest difference between a traced wall and the vessel's outline, share of the vessel's width."""
 
@@ -208,21 +210,38 @@ class Liquid:
         the liquid: empty glass on a dark background has hardly a silhouette.
         """
         lefts, rights = trace_silhouette(self.photo, self.parent.box, y1, y2)
+        traced = trace_silhouette(self.photo, self.parent.box, *self._body_rows)
+        left, right = (int(np.median(edge)) for edge in traced)
+        outline = self._measure_outline(right - left)
+        if outline is None:
+            is_narrow = rights - lefts < MIN_RELATIVE_WIDTH * (right - left)
+            lefts[is_narrow], rights[is_narrow] = left, right
+            return lefts, rights
+        firsts, lasts = outline
+        rows = np.clip(np.arange(y1, y2) - pixel_bounds(self.parent.box, self.photo)[1], 0, len(firsts) - 1)
+        tolerance = max(OUTLINE_TOLERANCE * self.parent.box.width, 2)
+        for walls, known in ((lefts, firsts[rows]), (rights, lasts[rows])):
+            is_off = (lasts[rows] > firsts[rows]) & (np.abs(walls - known) > tolerance)
+            walls[is_off] = known[is_off]
+        return lefts, rights
+
+    def _measure_outline(self, liquid_width: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """First and last column (exclusive) of the vessel's outline in each row of its box, equal where it has none.
+
+        None without an outline, or if it is narrower above the level than the liquid is below it: then it does not
+        show the empty glass.
+        """
         outline = self.compositor.find_outline(self.canvas, self.parent)
         if outline is None:
-            liquid = [int(np.median(edge)) for edge in trace_silhouette(self.photo, self.parent.box, *self._body_rows)]
-            is_narrow = rights - lefts < MIN_RELATIVE_WIDTH * (liquid[1] - liquid[0])
-            lefts[is_narrow], rights[is_narrow] = liquid
-            return lefts, rights
-        x1, top, _, bottom = pixel_bounds(self.parent.box, self.photo)
-        rows = (outline > 0.5)[np.clip(np.arange(y1, y2) - top, 0, bottom - top - 1)]
-        is_known = rows.any(1)
-        first, last = x1 + rows.argmax(1), x1 + rows.shape[1] - rows[:, ::-1].argmax(1)
-        tolerance = max(OUTLINE_TOLERANCE * self.parent.box.width, 2)
-        for traced, known in ((lefts, first), (rights, last)):
-            is_off = is_known & (np.abs(traced - known) > tolerance)
-            traced[is_off] = known[is_off]
-        return lefts, rights
+            return None
+        x1, top, _, _ = pixel_bounds(self.parent.box, self.photo)
+        is_inside = outline > 0.5
+        firsts = np.where(is_inside.any(1), x1 + is_inside.argmax(1), x1)
+        lasts = np.where(is_inside.any(1), x1 + is_inside.shape[1] - is_inside[:, ::-1].argmax(1), x1)
+        first, last = (min(max(row - top, 0), len(firsts)) for row in self._headspace_rows)
+        above = lasts[first:last] - firsts[first:last]
+        is_too_narrow = not len(above) or float(np.median(above)) < MIN_OUTLINE_WIDTH * liquid_width
+        return None if is_too_narrow else (firsts, lasts)
 
     @property
     def _body_rows(self) -> tuple[int, int]:

@@ -27,6 +27,8 @@ Region = Bool[np.ndarray, "height width"]
 Distance = Float[np.ndarray, "height width"]
 CROP_SIDE = 96
 """Longer side of the crop on which a mask is estimated, pixels."""
+COMPACT, COMPACT_SIDE = 0.5, 64
+"""Share of pixels unlike the surroundings from which on a box is compact, and the longer side of its crop, pixels."""
 MARGIN = 0.25
 """Margin of the crop around the box, share of the box's longer side."""
 MIN_SIDE = 6
@@ -45,8 +47,8 @@ MIN_CHROMA_NOISE = 2.5
 """Smallest chromaticity noise of the ground, grey levels: JPEG artefacts are not a difference."""
 UNLIKE, CLEARLY_UNLIKE = 1.5, 2.5
 """Distances from the ground, in 90 % quantiles of its own, of pixels that differ probably and certainly."""
-ENOUGH_AGREEMENT = 0.85
-"""Pairwise IoU of the first three segmentations at which no more starts are tried."""
+ENOUGH_AGREEMENT = {2: 0.9, 3: 0.85}
+"""Number of segmentations → smallest pairwise IoU at which no more starts are tried."""
 MIN_EXTENT = 0.25
 """Share of the annotated box that the mask's own box has; below, the confidence falls in proportion."""
 STRIP_WIDTH = 0.3
@@ -88,6 +90,9 @@ def estimate_mask(photo: Photo, box: Box, others: Sequence[Box] = ()) -> MaskEst
     if min(x2 - x1, y2 - y1) < MIN_SIDE or not crop.inside.any() or not crop.ground.any():
         return full
     distance, nearest = _measure_distance(crop)
+    if (distance[crop.inside] > UNLIKE).mean() > COMPACT:
+        crop = _crop(photo, box, others, COMPACT_SIDE)
+        distance, nearest = _measure_distance(crop)
     if not (crop.inside & (distance > UNLIKE)).any():
         return full
     cleaned = np.where((~crop.inside & (distance > UNLIKE))[..., None], nearest, crop.pixels)
@@ -105,11 +110,11 @@ def estimate_mask(photo: Photo, box: Box, others: Sequence[Box] = ()) -> MaskEst
     return MaskEstimate(np.asarray(mask), confidence)
 
 
-def _crop(photo: Photo, box: Box, others: Sequence[Box]) -> _Crop:
+def _crop(photo: Photo, box: Box, others: Sequence[Box], side: int = CROP_SIDE) -> _Crop:
     x1, y1, x2, y2 = pixel_bounds(box, photo)
     left, top, right, bottom = pixel_bounds(box, photo, pad=max(4, round(MARGIN * max(x2 - x1, y2 - y1))))
     pixels = cv2.medianBlur(np.ascontiguousarray(photo[top:bottom, left:right]), 3)
-    scale = min(1.0, CROP_SIDE / max(pixels.shape[:2]))
+    scale = min(1.0, side / max(pixels.shape[:2]))
     pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 
     def to_crop(box: Box) -> tuple[int, int, int, int]:
@@ -148,15 +153,16 @@ def _measure_distance(crop: _Crop) -> tuple[Distance, Photo]:
 
 
 def _segment(crop: _Crop, colours: Photo, distance: Distance) -> list[Region]:
-    """Segment from several starts; later ones are tried only if the first three do not agree."""
+    """Segment from several starts; later ones are tried only if the first two, or three, do not agree."""
     clipped = np.where(crop.inside, distance, np.minimum(distance, UNLIKE))
     grey = np.clip(40 * clipped, 0, 255).astype(np.uint8)
     images = {"colours": colours, "distance": np.dstack([grey] * 3)}
     regions: list[Region] = []
     for seed, (image, start) in enumerate(_list_starts(crop, distance)):
         region = _largest_component(start) if image == "itself" else _cut(images[image], _trimap(start, crop), seed)
-        regions.append(_refine(colours, region, crop))
-        if len(regions) == 3 and min(_iou(a, b) for a in regions for b in regions) > ENOUGH_AGREEMENT:
+        regions.append(region if image == "colours" else _refine(colours, region, crop))
+        ious = [_iou(a, b) for number, a in enumerate(regions) for b in regions[:number]]
+        if len(regions) in ENOUGH_AGREEMENT and min(ious) > ENOUGH_AGREEMENT[len(regions)]:
             break
     return regions
 

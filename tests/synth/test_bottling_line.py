@@ -159,3 +159,25 @@ def test_a_wider_bottle_does_not_cover_its_neighbours(editor: Editor, bank: Inst
 
     assert apply(editor, bank, widen(12), photo=1) is not None
     assert apply(editor, bank, widen(150), photo=1) is None
+
+
+def test_an_outline_that_misses_empty_glass_does_not_narrow_the_filling(
+    editor: Editor, bank: InstanceBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the outline ends in a stripe above the level, a raised filling is as wide as below it."""
+
+    def find_stripe(component: str) -> np.ndarray:
+        outline = np.zeros((258, 92), np.float32)
+        outline[98:, :], outline[:98, 44:48] = 1, 1
+        return outline
+
+    photo = np.full((320, 420, 3), 8, np.uint8)
+    photo[130:288, 162:248] = JUICE
+    scene = Scene("dark.png", 420, 320, (Instance(1, "bottle", Box(159, 34, 251, 292)),
+                                         Instance(2, "filling", Box(162, 130, 248, 288))))  # fmt: skip
+    monkeypatch.setattr(bank, "find_typical_mask", find_stripe)
+
+    out = editor.apply(Resize(2, Box(162, 100, 248, 288)), Canvas(photo, scene), np.random.default_rng(0))
+
+    assert out is not None
+    assert is_like(out.photo[104:128, 168:242], JUICE).mean() > 0.9

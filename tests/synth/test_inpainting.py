@@ -130,3 +130,15 @@ def test_a_large_thing_leaves_no_black_block(box: Box) -> None:
     out = inpaint(add_red_square(ground, box), box, mask, np.random.default_rng(0))
 
     assert np.abs(out.astype(int) - 180).max() <= 12
+
+
+def test_ground_of_two_colours_is_not_taken_for_the_darker_one() -> None:
+    """A large part between black plastic and a green board leaves both, not a black block."""
+    ground = np.full((200, 300, 3), 12, np.uint8)
+    ground[80:] = (20, 110, 60)
+    box = Box(20, 70, 280, 190)
+
+    out = inpaint(add_red_square(ground, box), box, np.ones((120, 260), np.float32), np.random.default_rng(0))
+
+    assert out[160:186, 60:240, 1].mean() > 50
+    assert out[74:80, 60:240, 0].mean() < 60

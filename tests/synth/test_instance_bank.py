@@ -19,6 +19,7 @@ from logicls.errors import DataError
 from logicls.records import Box, Instance, Scene
 from logicls.synth.image_ops import pixel_bounds
 from logicls.synth.instance_bank import InstanceBank, is_whole
+from logicls.synth.masks import MaskEstimate, estimate_mask
 
 RUNS = st.tuples(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
 
@@ -168,3 +169,25 @@ def test_what_lies_on_a_thing_belongs_to_it() -> None:
     assert is_whole(scene, label, lambda i: masks[i.id])
     assert is_whole(scene, icon, lambda i: masks[i.id])
     assert not is_whole(scene, label, lambda i: slanted[i.id])
+
+
+def test_labels_are_not_segmented_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After twelve labels that fill their boxes, the others are taken to do so; bars are segmented each."""
+    photo = np.random.default_rng(0).normal(120, 4, (400, 700, 3)).clip(0, 255).astype(np.uint8)
+    instances = []
+    for number in range(20):
+        x, y = 20 + 130 * (number % 5), 20 + 95 * (number // 5)
+        photo[y : y + 60, x : x + 90] = (230, 220, 200)
+        instances.append(Instance(number + 1, "label", Box(x, y, x + 90, y + 60)))
+    bank = bank_of(tmp_path, photo, Scene("labels.png", 700, 400, tuple(instances)))
+    segmented: list[Box] = []
+
+    def estimate(photo: np.ndarray, box: Box, others: list[Box]) -> MaskEstimate:
+        segmented.append(box)
+        return estimate_mask(photo, box, others)
+
+    monkeypatch.setattr("logicls.synth.instance_bank.estimate_mask", estimate)
+
+    assert all((bank.load_mask(bank.dataset.scenes[0], i) == 1).all() for i in instances)
+    assert all(bank.is_mask_certain(bank.dataset.scenes[0], i) for i in instances)
+    assert len(segmented) == 12
