@@ -91,6 +91,8 @@ _RENAMED_FIELDS: Mapping[str, Mapping[str, str]] = {
 
 def _upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the fields of an older record, and make plug-in results of the fields that plug-ins had of their own."""
+    if record.get("trained_spec") and isinstance(record.get("answers"), list):  # a record of this version
+        return {**record, "answers": [_expand_candidates(answer) for answer in record["answers"]]}
     upgraded = _rename(record, "")
     for part in ("findings", "answers", "plugins"):
         if isinstance(upgraded.get(part), list):
@@ -109,7 +111,7 @@ def _upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expand_candidates(answer: Any) -> Any:
     """Restore the keys of candidates' edges."""
-    if not isinstance(answer, Mapping) or not isinstance(answer.get("candidates"), list):
+    if not isinstance(answer, dict) or not isinstance(answer.get("candidates"), list):
         return answer
     boxes = [dict(zip(_EDGES, one, strict=False)) if isinstance(one, list) else one for one in answer["candidates"]]
     return {**answer, "candidates": boxes}

@@ -210,6 +210,11 @@ class Constraint(Clause):
             for amount in self.violation.names_by_amount(kind) or {1: ""}
         )
 
+    @cached_property
+    def violation_names(self) -> tuple[str, ...]:
+        """The distinct names of the violations."""
+        return tuple(dict.fromkeys(self.violation_name(mode) for mode in self.failure_modes))
+
 
 class ExampleTest(_Strict):
     """A test of the rules: a scene in short notation, and the violations that it must have."""

@@ -70,7 +70,7 @@ class Calibration:
 
     def noise_of(self, constraint: str) -> MeasurementNoise:
         """Return the measurement noise of a constraint; the default without a fit."""
-        return dict(self.noise).get(constraint, MeasurementNoise())
+        return next((noise for name, noise in self.noise if name == constraint), MeasurementNoise())
 
     def pool(self, derived: float, stated: float | None) -> float:
         """Pool the probabilities that a rule is broken by the answers and by the stated verdict.

@@ -199,10 +199,9 @@ def enumerate_hypotheses(
             ]
     for options in places.values():
         options.append(("", max(1 - sum(probability for _, probability in options), 0.0)))
-    keys, builder = [key for key, _ in variables], _AnswerBuilder(candidates, queries)
-    total = 0.0
+    builder, total = _AnswerBuilder(candidates, queries, [key for key, _ in variables]), 0.0
     for number, (probability, choice) in enumerate(_rank_combinations([options for _, options in variables])):
-        yield probability, builder.build(dict(zip(keys, choice, strict=True)))
+        yield probability, builder.build(choice)
         total += probability
         if total >= ENOUGH_PROBABILITY or number + 1 == MAX_HYPOTHESES:
             return
@@ -234,35 +233,46 @@ def _rank_combinations(
 class _AnswerBuilder:
     """Builder of the answers of one photo's hypotheses: equal answers are the same object."""
 
-    def __init__(self, candidates: Mapping[str, Sequence[CandidateInstance]], queries: Sequence[str]) -> None:
+    def __init__(
+        self,
+        candidates: Mapping[str, Sequence[CandidateInstance]],
+        queries: Sequence[str],
+        variables: Sequence[VariableKey],
+    ) -> None:
         self._candidates = candidates
-        self._queries = [(query, query_component(query), _value_name(query)) for query in queries]
-        self._presence = {
-            component: [_presence_option(component, number, one.place) for number, one in enumerate(found)]
-            for component, found in candidates.items()
-        }
+        position = {key: n for n, key in enumerate(variables)}
+        self._presence: dict[str, list[tuple[int, int, str]]] = {}
+        """Component → number of each candidate, position of the variable that decides on it, and its option."""
+        for component, found in candidates.items():
+            options = [_presence_option(component, number, one.place) for number, one in enumerate(found)]
+            self._presence[component] = [(n, position[key], option) for n, (key, option) in enumerate(options)]
+        self._queries: list[tuple[str, str, list[int] | None]] = []
+        """Query, its component, and the position of each candidate's value; None for locations."""
+        for query in queries:
+            component, name = query_component(query), _value_name(query)
+            numbers = range(len(candidates[component]))
+            values = None if query.startswith("locate:") else [position[component, n, name] for n in numbers]
+            self._queries.append((query, component, values))
         self._answers: dict[tuple[str, tuple[int, ...], tuple[str, ...]], Answer] = {}
 
-    def build(self, choice: Mapping[VariableKey, str]) -> dict[str, Answer]:
+    def build(self, choice: Sequence[str]) -> dict[str, Answer]:
         """Return the answers to the queries for one option of each variable."""
         present = {
-            component: tuple([n for n, (key, option) in enumerate(options) if choice[key] == option])
+            component: tuple([n for n, at, option in options if choice[at] == option])
             for component, options in self._presence.items()
         }
-        return {query: self._find(query, component, name, present[component], choice)
-                for query, component, name in self._queries}  # fmt: skip
-
-    def _find(
-        self, query: str, component: str, name: str, present: tuple[int, ...], choice: Mapping[VariableKey, str]
-    ) -> Answer:
-        is_location = query.startswith("locate:")
-        values = () if is_location else tuple([choice[component, n, name] for n in present])
-        key = query, present, values
-        if key not in self._answers:
-            found = self._candidates[component]
-            boxes = tuple([found[n].box for n in present]) if is_location else ()
-            self._answers[key] = Answer(query, values, boxes)
-        return self._answers[key]
+        answers = {}
+        for query, component, positions in self._queries:
+            numbers = present[component]
+            values = () if positions is None else tuple([choice[positions[n]] for n in numbers])
+            key = query, numbers, values
+            answer = self._answers.get(key)
+            if answer is None:
+                found = self._candidates[component]
+                boxes = tuple([found[n].box for n in numbers]) if positions is None else ()
+                answer = self._answers[key] = Answer(query, values, boxes)
+            answers[query] = answer
+        return answers
 
 
 def _presence_option(component: str, number: int, place: int | None) -> tuple[VariableKey, str]:

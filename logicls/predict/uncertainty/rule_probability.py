@@ -108,7 +108,7 @@ def compute_rule_probabilities(
 
 
 def _zero_probabilities(constraint: Constraint) -> dict[str, float]:
-    return {constraint.violation_name(mode): 0.0 for mode in constraint.failure_modes}
+    return dict.fromkeys(constraint.violation_names, 0.0)
 
 
 def _apply_exceptions(spec: Spec, rules: Mapping[str, RuleProbability]) -> dict[str, RuleProbability]:
@@ -169,10 +169,10 @@ def _count_distributions(
     for kind, weight in terms.weights.items():
         by_component.setdefault(context.vocabulary.component(kind), []).append((kind, weight))
     for component, kinds in by_component.items():
+        filters = [(*context.vocabulary.required_attributes(kind), *terms.attributes) for kind, _ in kinds]
         for candidate in candidates.get(component, ()):
             inside = _inside_probability(candidate.box, locations, noise) if locations is not None else 1.0
             present = candidate.probability * inside
-            filters = [(*context.vocabulary.required_attributes(kind), *terms.attributes) for kind, _ in kinds]
             matches = [candidate.match_probability(required) for required in filters]
             options = [(weight, present * match) for (_, weight), match in zip(kinds, matches, strict=True)]
             if sum(p for _, p in options) > 1 + 1e-9:  # kinds that one instance may be of at once

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,13 @@ class Thresholds:
     @property
     def id(self) -> str:
         """First twelve hexadecimal digits of the SHA-256 of the numbers; guarantees and origin do not count."""
-        numbers = sorted((name, limit.low, limit.high) for name, limit in self.limits)
-        return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()[:12]
+        return _hash_numbers(self.limits)
+
+
+@lru_cache(maxsize=64)  # every verdict of a run has the same thresholds
+def _hash_numbers(limits: tuple[tuple[str, RuleThresholds], ...]) -> str:
+    numbers = sorted((name, limit.low, limit.high) for name, limit in limits)
+    return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()[:12]
 
 
 def derive_outcome(reasons: Sequence[str], violations: Sequence[str]) -> Outcome:
@@ -77,7 +83,8 @@ def apply_thresholds(verdict: Verdict, thresholds: Thresholds) -> Verdict:
     A certainly broken rule rejects the part anyway, so a rule of equal or lesser severity needs no review beside it if
     it is more likely to be satisfied, or broken, as its answers say than not.
     """
-    rules = [(finding, thresholds.for_rule(finding.constraint)) for finding in verdict.findings]
+    limits, default = dict(thresholds.limits), RuleThresholds()
+    rules = [(finding, limits.get(finding.constraint, default)) for finding in verdict.findings]
     broken = [SEVERITIES.index(limit.severity) for finding, limit in rules if _is_certainly_broken(finding, limit)]
     gravest = min(broken, default=len(SEVERITIES))
     reviewed = [(finding, limit) for finding, limit in rules if not _is_review_unnecessary(finding, limit, gravest)]
