@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -16,7 +16,7 @@ from logicls.constraints.checker.evaluation import (
     violation_names,
 )
 from logicls.constraints.families.context import EvaluationContext, FailureMode, NotApplicable, UnreadableAnswer
-from logicls.constraints.families.edits import Edits, Rng, simulate_edits
+from logicls.constraints.families.edits import Edits, Rng, find_pasted, simulate_edits
 from logicls.constraints.families.placement import MAX_EDITS, is_in_photo
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.records import Instance, Scene
@@ -44,10 +44,14 @@ class Target:
         return self.constraint.violation_name(self.mode)
 
 
-def can_break(spec: Spec, target: Target, scene: Scene, rng: Rng) -> bool:
-    """Check if an edit of the scene produces the target's violation, regardless of other violations."""
+def can_break(spec: Spec, target: Target, scene: Scene, rng: Rng, available: Collection[str]) -> bool:
+    """Check if an edit of the scene produces the target's violation, regardless of other violations.
+
+    `available`: components of which some photo shows an instance, which edits can paste.
+    """
     candidates = islice(propose_edits(spec, target, scene, rng, is_control=False), MAX_CANDIDATES)
-    contexts = (simulate(spec, edits, scene) for edits in candidates)
+    possible = (edits for edits in candidates if find_pasted(edits, scene, spec.vocabulary.leaves) <= {*available})
+    contexts = (simulate(spec, edits, scene) for edits in possible)
     return any(context is not None and _hits_target(target, context) for context in contexts)
 
 

@@ -211,6 +211,18 @@ def simulate_edits(edits: Sequence[Edit], scene: Scene, liquids: frozenset[str],
     return scene
 
 
+def find_pasted(edits: Sequence[Edit], scene: Scene, leaves: Mapping[str, str]) -> set[str]:
+    """Return the components of which the edits paste an instance: added, put in another's place, or uncovered."""
+    components = {instance.id: instance.component for instance in scene.instances}
+    pasted: set[str] = set()
+    for edit in edits:
+        if isinstance(edit, Add) or (isinstance(edit, Replace) and edit.component != components.get(edit.target)):
+            pasted.add(edit.component)
+        elif isinstance(edit, Remove) and components.get(edit.target) in leaves:
+            pasted.add(leaves[components[edit.target]])
+    return pasted
+
+
 def _supported_ids(scene: Scene, target: int, liquids: frozenset[str]) -> frozenset[int]:
     root = get_instance(scene, target)
     return frozenset([target, *(i.id for i in find_supported(scene, root, liquids))])

@@ -49,6 +49,7 @@ class DataAudit:
         """Number of photos to which each rule applies."""
         self.broken = [0] * len(spec.constraints)
         """Number of photos that break each rule and are not declared to."""
+        self._available: set[str] = set()
         self.sample: Reservoir[Scene] = Reservoir(MAX_PHOTOS_EDITED, lambda count: int(rng.integers(count)))
         self._broken_faults: list[Fault] = []
         self._declared_faults: list[Fault] = []
@@ -62,6 +63,7 @@ class DataAudit:
         """Evaluate every rule on one photo."""
         context = build_context(self.spec, scene, status_only=True)
         self.photos += 1
+        self._available.update(instance.component for instance in scene.instances)
         results, declared = evaluate_constraints(self.spec, context), self.declared.get(scene.photo, ())
         if not declared and all(result.status != "broken" for result in results):
             self.sample.add(scene)
@@ -130,7 +132,9 @@ class DataAudit:
     def _is_reachable(self, constraint: Constraint, modes: Sequence[FailureMode], scenes: Sequence[Scene]) -> bool:
         """Return True if an edit of one of the photos breaks the constraint in one of the failure modes."""
         attempts = ((Target(constraint, mode), scene) for scene in scenes for mode in modes)
-        return any(can_break(self.spec, target, scene, np.random.default_rng(0)) for target, scene in attempts)
+        return any(
+            can_break(self.spec, target, scene, np.random.default_rng(0), self._available) for target, scene in attempts
+        )
 
     def _measure_tolerances(self, context: EvaluationContext) -> None:
         for path, rule, _ in self._tolerant:

@@ -120,6 +120,29 @@ def test_rule_that_no_edit_breaks() -> None:
     assert found == [Fault(("constraints", 0), "no edit of these photos breaks 'c0'", advice, "LC044")]
 
 
+def test_what_no_photo_shows_cannot_be_pasted() -> None:
+    """LC044: a hole can neither be added nor uncovered where no photo has one; one photo is enough."""
+    rules = Spec.model_validate(
+        {
+            "logicls": 1,
+            "product": {"name": "block"},
+            "components": {"pin": {"leaves": "hole"}, "hole": {"optional": True}, "tray": {"optional": True}},
+            "constraints": [
+                {"id": "no-hole", "quantity": {"of": "hole", "exactly": 0}, "violation": "open_hole"},
+                {"id": "two-pins", "quantity": {"of": "pin", "at_least": 2}, "violation": "missing_pin"},
+            ],
+        }
+    )
+    good = photo("good.png", at(60, 60), at(350, 60))
+    open_hole = Scene("open.png", 400, 400, (*good.instances, Instance(8, "hole", at(60, 350))))
+
+    assert [fault.path for fault in audit_photos(rules, [good]) if fault.code == "LC044"] == [
+        ("constraints", 0),
+        ("constraints", 1),
+    ]
+    assert not [fault for fault in audit_photos(rules, [good, open_hole]) if fault.code == "LC044"]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
