@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from logicls.io.atomic import write_text
 
 SPLIT_FILE = "split.json"
 """File of a bundle with the photos that it was trained on and those that were kept aside."""
-SPLIT_COLUMNS = ("photo", "violations")
+SPLIT_COLUMNS = ("photo", "violations", "queries", "values")
 """Columns of the dataset by which its photos are split."""
-GOOD = ""
-"""Label of an example without a violation."""
-MIN_LABEL_SHARE = 0.5
-"""Share of its proportional number of examples that each label has in the validation set, at least."""
+VIOLATION, GOOD = "verdict", ""
+"""Query of the violations, and label of an example without one."""
+ATTRIBUTE_PREFIX = "attribute:"
+"""Beginning of the queries of attributes."""
+MIN_LABEL_SHARE = 0.25
+"""Share of its proportional number of examples that each violation has in the validation set, at least."""
 MAX_LABEL_SHARE = 0.5
 """Share of a label's examples that the validation set may take: the model learns from the rest."""
 TRAINING_WEIGHT = 3.0
@@ -71,10 +73,10 @@ def split_photos(
         previous: Photos of the run whose weights training starts from. What it kept aside stays aside, and what it
             trained on is not used for validation, unless nothing else is left.
     """
-    photos, labels = [], []
+    photos, labels = list[str](), list[frozenset[Label]]()
     for row in rows:
         photos.append(str(row["photo"]))
-        labels.append(tuple(row["violations"]) or (GOOD,))
+        labels.append(_list_labels(row))
     names = sorted(set(photos))
     count = min(max(round(share * len(names)), 1), len(names) - 1) if share else 0
     kept = [names.index(name) for name in names if previous and name in previous.validation][: max(len(names) - 1, 0)]
@@ -84,7 +86,8 @@ def split_photos(
     free = [int(index) for index in np.random.default_rng([seed, 17]).permutation(len(names)) if index not in kept]
     free = [index for index in free if index not in trained] or ([] if kept else free)
     added = min(max(count - len(kept), 0), len(free))
-    order = _balance([*kept], free, added, _count_labels(names, photos, labels))
+    share_aside = (len(kept) + added) / max(len(names), 1)
+    order = _select(kept, free, added, _make_balance(names, photos, labels, share_aside))
     selected = frozenset(names[index] for index in order)
     sides: tuple[list[int], list[int]] = ([], [])
     for number, photo in enumerate(photos):
@@ -92,45 +95,62 @@ def split_photos(
     return Split(tuple(sides[0]), tuple(sides[1]), selected, frozenset(names) - selected)
 
 
-def _count_labels(
-    names: Sequence[str], photos: Sequence[str], labels: Sequence[Collection[str]]
-) -> Float[np.ndarray, "photos labels"]:
-    """Count the examples of each photo and label."""
+Label = tuple[str, str]
+"""A violation (`VIOLATION` and its name), or an attribute (its query) and a value."""
+
+
+def _list_labels(row: Mapping[str, Any]) -> frozenset[Label]:
+    """List the violations of an example and the values of its attributes."""
+    answers = zip(row["queries"], row["values"], strict=True)
+    values = {(query, value) for query, found in answers if query.startswith(ATTRIBUTE_PREFIX) for value in found}
+    return frozenset(values) | {(VIOLATION, name) for name in row["violations"] or (GOOD,)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Balance:
+    """Examples of each label that validation and training need."""
+
+    counts: Float[np.ndarray, "photos labels"]
+    """Examples of each photo and label."""
+    required: Float[np.ndarray, " labels"]
+    """Examples that the validation set has at least."""
+    most: Float[np.ndarray, " labels"]
+    """Examples that the validation set has at most."""
+
+    def cost(self, sums: Float[np.ndarray, "*n labels"]) -> Float[np.ndarray, "*n"]:
+        """Return how much validation or training lacks, with so many examples of each label in the validation set."""
+        lacking = np.maximum(self.required - sums, 0) / np.maximum(self.required, 1)
+        taken = np.maximum(sums - self.most, 0) / np.maximum(self.most, 1)
+        return np.asarray((lacking + TRAINING_WEIGHT * taken).sum(-1))
+
+
+def _make_balance(
+    names: Sequence[str], photos: Sequence[str], labels: Sequence[frozenset[Label]], share: float
+) -> _Balance:
+    """Count the labels of each photo. `share`: share of the photos in the validation set."""
     rows = {name: index for index, name in enumerate(names)}
     columns = {label: index for index, label in enumerate(sorted({label for one in labels for label in one}))}
     counts = np.zeros((len(names), len(columns)))
     for photo, one in zip(photos, labels, strict=True):
         for label in one:
             counts[rows[photo], columns[label]] += 1
-    return counts
+    totals, is_violation = counts.sum(0), np.array([query == VIOLATION for query, _ in columns], bool)
+    required = np.minimum(np.maximum(MIN_LABEL_SHARE * share * totals, 1), MAX_LABEL_SHARE * totals)
+    return _Balance(counts, np.where(is_violation, required, 0.0), np.maximum(MAX_LABEL_SHARE, share) * totals)
 
 
-def _balance(
-    kept: Sequence[int], free: Sequence[int], count: int, counts: Float[np.ndarray, "photos labels"]
-) -> list[int]:
+def _select(kept: Sequence[int], free: Sequence[int], count: int, balance: _Balance) -> list[int]:
     """Select `count` of the free photos beside the kept ones; the first ones, exchanged where labels lack examples.
 
     The best single exchange is made until none improves the balance (steepest descent).
     """
-    selected, others = [*free[:count]], [*free[count:]]
-    if not len(counts):
-        return [*kept, *selected]
-    totals, share = counts.sum(0), (len(kept) + count) / len(counts)
-    required = np.minimum(np.maximum(MIN_LABEL_SHARE * share * totals, 1), MAX_LABEL_SHARE * totals)
-    most = np.maximum(MAX_LABEL_SHARE, share) * totals
-
-    def cost(sums: Float[np.ndarray, "*n labels"]) -> Float[np.ndarray, "*n"]:
-        """Return the examples that labels lack, and those that are taken from training, each as a share."""
-        lacking = np.maximum(required - sums, 0) / np.maximum(required, 1)
-        taken = np.maximum(sums - most, 0) / np.maximum(totals, 1)
-        return np.asarray((lacking + TRAINING_WEIGHT * taken).sum(-1))
-
+    selected, others, counts = [*free[:count]], [*free[count:]], balance.counts
     sums = counts[[*kept, *selected]].sum(0)
     for _ in range(MAX_EXCHANGES if others and selected else 0):
-        current = float(cost(sums))
+        current = float(balance.cost(sums))
         if not current:
             break
-        after = np.stack([cost(sums - counts[index] + counts[others]) for index in selected])
+        after = np.stack([balance.cost(sums - counts[index] + counts[others]) for index in selected])
         out, into = np.unravel_index(int(after.argmin()), after.shape)
         if after[out, into] >= current - 1e-9:
             break

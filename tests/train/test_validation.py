@@ -24,7 +24,8 @@ TINY = Recipe(
 
 def test_an_evaluation_uses_few_examples():
     """7 % of those that are trained on between two evaluations, the same ones each time."""
-    split = split_photos([{"photo": f"{number}.jpg", "violations": ()} for number in range(1000)], 0.5, seed=0)
+    rows = [{"photo": f"{number}.jpg", "violations": (), "queries": (), "values": ()} for number in range(1000)]
+    split = split_photos(rows, 0.5, seed=0)
 
     selected = select_validation_examples(split, evaluate_every=100, batch=8, seed=0)
 
