@@ -245,8 +245,8 @@ def restore_prediction(verdict: Verdict) -> Prediction:
     detections = {answer.query: found for answer in answers if (found := _restore_detections(answer))}
     if any(answer.places for answer in answers):
         detections = _restore_rivals(detections)
-    found = tuple((query, tuple(one)) for query, one in detections.items())
-    return Prediction(answers, stated, verdict.stated_probabilities, None, found)
+    pairs = tuple((query, tuple(found)) for query, found in detections.items())
+    return Prediction(answers, stated, verdict.stated_probabilities, None, pairs)
 
 
 def _restore_detections(answer: Answer) -> list[Detection]:

@@ -107,10 +107,9 @@ def judge_verdict(verdict: Verdict, model: DecisionModel, changes: SpecChanges) 
     Answers after a second look stay; a reasoner would look again at other photos if other photos needed a review.
     Raises `DataError` (LC634).
     """
-    spec = model.spec
-    hashes = {"spec": spec.hash, "version": spec.product.version, "trained_spec": changes.trained_spec.hash}
+    spec, version = model.spec, model.spec.product.version
     if not verdict.answers:  # the photo could not be read
-        return replace(verdict, **hashes)
+        return replace(verdict, spec=spec.hash, version=version, trained_spec=changes.trained_spec.hash)
     prediction, known = restore_prediction(verdict), dict[str, Mapping[str, float]]()
     if not verdict.stated_probabilities:
         prediction, known = _restore_old_prediction(verdict, prediction, spec, changes)
@@ -129,7 +128,7 @@ def judge_verdict(verdict: Verdict, model: DecisionModel, changes: SpecChanges) 
         judged,
         sha256=verdict.sha256,
         bundle=verdict.bundle,
-        version=spec.product.version,
+        version=version,
         seconds=verdict.seconds,
         plugins=verdict.plugins,
         plugin_results=verdict.plugin_results,
