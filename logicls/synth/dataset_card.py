@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from logicls import __version__
+from logicls.constraints.families.angles import round_to_option
 from logicls.constraints.spec.loader import load_spec
 from logicls.errors import count_text
 from logicls.io.atomic import write_bytes, write_text
@@ -187,6 +188,8 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
             kind, _, about = query.partition(":")
             if kind == "locate":
                 components[about] += len(boxes)
+            if kind == "orientation":
+                values = [f"about {round_to_option(value)}°" for value in values]
             if about:
                 answers.setdefault(query, Counter()).update([str(len(boxes))] if kind == "locate" else values)
     answer_counts = tuple(

@@ -46,6 +46,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from logicls.constraints.checker.decomposition import VERDICT
+from logicls.constraints.families.angles import round_to_option
 from logicls.train.distributed import ProcessRank
 from logicls.train.metrics_log import MetricsLog, NullMetricsLog, plot_by_class
 from logicls.train.preflight import select_epoch_batch
@@ -119,6 +120,8 @@ def _name_strata(query: str, values: Sequence[str], boxes: Sequence[object]) -> 
     """Name the strata of an answer: one, or one for each distinct value."""
     if query.startswith("locate:"):
         return [f"{query} = {len(boxes)}"]
+    if query.startswith("orientation:"):
+        values = [round_to_option(value) for value in values]
     return [f"{query} = {value}" for value in sorted(set(values)) or [NO_VIOLATION]]
 
 

@@ -292,3 +292,10 @@ def test_resampling_changes_the_weights(runs):
     weights = [(folder / "model.safetensors").read_bytes() for folder in runs]
 
     assert weights[0] != weights[1]
+
+
+def test_angles_are_grouped_into_strata():
+    """Whole degrees would make a stratum of every example."""
+    row = {"queries": ["orientation:pin", "verdict"], "values": [["353", "1", "178"], []], "boxes": [[], []]}
+
+    assert build_strata([row]).names == ("orientation:pin = 0", "orientation:pin = 180", "verdict = none")

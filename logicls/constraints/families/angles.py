@@ -68,6 +68,15 @@ def is_angle(text: str, period: int) -> bool:
     return text.isascii() and text.isdecimal() and int(text) < period and text == str(int(text))
 
 
+def round_to_option(angle: str) -> str:
+    """Return the option nearest to the value of an answer, for counts of answers that are alike.
+
+    >>> round_to_option("352"), round_to_option("353"), round_to_option("8")
+    ('345', '0', '15')
+    """
+    return str(round(float(angle) / ANGLE_STEP) * ANGLE_STEP % FULL_TURN)
+
+
 def are_close(angles: Sequence[str], others: Sequence[str], period: int, tolerance: float) -> bool:
     """Check if the values of two answers to an orientation query are as many, and differ by at most the tolerance.
 

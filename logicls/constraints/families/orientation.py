@@ -128,11 +128,13 @@ class Orientation(RuleModel):
         """Compare the deviation of every instance with the tolerance."""
         deviations = self.measure_deviations(context)
         wrong = [deviation for deviation in deviations if abs(deviation) > self.tolerance]
-        largest = max(deviations, key=abs)
+        number, largest = max(enumerate(deviations, 1), key=lambda entry: abs(entry[1]))
         if not wrong:
             return HOLDS if context.status_only else RuleResult("holds", f"off by {abs(largest):.0f}°")
         modes = tuple(FailureMode(kind) for kind in dict.fromkeys(map(_deviation_kind, wrong)))
-        return RuleResult("broken", describe_deviation(largest), modes)
+        subject = f"{name_to_text(self.of)} {number} " if len(deviations) > 1 else ""
+        limit = f", allowed {self.tolerance:g}°" if _deviation_kind(largest) == "tilted" else ""
+        return RuleResult("broken", f"{subject}{describe_deviation(largest)}{limit}", modes)
 
     def edits(self, scene: Scene, context: EvaluationContext, mode: FailureMode, rng: Rng) -> Iterator[Edits]:
         """Yield turns of an instance in place: by quarter turns, or by little more than is allowed."""
