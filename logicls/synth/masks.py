@@ -27,7 +27,7 @@ Region = Bool[np.ndarray, "height width"]
 Distance = Float[np.ndarray, "height width"]
 CROP_SIDE = 96
 """Longer side of the crop on which a mask is estimated, pixels."""
-COMPACT, COMPACT_SIDE = 0.5, 64
+COMPACT, COMPACT_SIDE = 0.5, 80
 """Share of pixels unlike the surroundings from which on a box is compact, and the longer side of its crop, pixels."""
 MARGIN = 0.25
 """Margin of the crop around the box, share of the box's longer side."""
