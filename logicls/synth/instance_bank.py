@@ -167,7 +167,7 @@ class InstanceBank:
         """
         key = scene.photo, instance.id
         if key not in self._masks:
-            estimate = self._build_mask(scene, instance)
+            estimate = self._build_mask(scene, self._find_annotated(scene, instance))
             self._masks[key] = np.round(estimate.mask * 255).astype(np.uint8)
             self._confidences[key] = estimate.confidence
             if len(self._masks) > MASK_CACHE_SIZE:
@@ -261,6 +261,11 @@ class InstanceBank:
             return None
         drawn = [candidates[int(number)] for number in rng.permutation(len(candidates))[:MAX_DONORS_TRIED]]
         return next((donor for donor in drawn if self.is_whole(donor.scene, donor.instance)), drawn[0])
+
+    def _find_annotated(self, scene: Scene, instance: Instance) -> Instance:
+        """Return the instance as it was annotated: an edit may have given it another box."""
+        annotated = self._scenes.get(scene.photo, scene).instances
+        return next((other for other in annotated if other.id == instance.id), instance)
 
     def _build_mask(self, scene: Scene, instance: Instance) -> MaskEstimate:
         photo = self.load_photo(scene)

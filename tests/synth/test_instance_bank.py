@@ -109,6 +109,20 @@ def bank_of(tmp_path: Path, photo: np.ndarray, scene: Scene) -> InstanceBank:
     return InstanceBank(Dataset(tmp_path, (scene,), ""))
 
 
+def test_the_mask_of_an_edited_instance_is_that_of_the_annotation(bank: InstanceBank) -> None:
+    """Whether the instance or its edited copy comes first, the mask covers the annotated box."""
+    scene = bank.dataset.scenes[0]
+    liquid = scene.instances_of("liquid")[0]
+    lowered = replace(liquid, box=replace(liquid.box, y1=liquid.box.y1 + 40))
+    edited = replace(scene, instances=tuple(lowered if i.id == liquid.id else i for i in scene.instances))
+    first, second = InstanceBank(bank.dataset), InstanceBank(bank.dataset)
+
+    masks = first.load_mask(edited, lowered), second.load_mask(scene, liquid)
+
+    assert np.array_equal(*masks)
+    assert first.is_whole(scene, liquid) == second.is_whole(scene, liquid)
+
+
 def test_a_slanted_thing_is_not_pasted_as_its_box(tmp_path: Path) -> None:
     """A bar across its box has a mask of its own area."""
     photo, scene = draw_bars(((60, 40), (200, 150)))
