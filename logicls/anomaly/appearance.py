@@ -48,7 +48,7 @@ REACH = 1
 """Cells between a patch and its neighbour in the memory, at most, on each axis."""
 MAX_PATCHES = 60
 """Patches in memory for each position."""
-MIN_SPREAD = 0.2
+MIN_SPREAD = 0.5
 """Least spread of the scores of good photos, standard deviations of a position."""
 COVERED_SHARE = 0.2
 """Share of the good instances on which other components must cover a position for it never to count."""
