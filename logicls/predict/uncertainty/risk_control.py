@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from logicls.constraints.spec.models import Spec
+from logicls.constraints.spec.models import Constraint, Spec
 from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 from logicls.records import Verdict
 
@@ -102,7 +102,8 @@ def choose_thresholds(
     given the thresholds of all constraints of its severity together. Where these are too few as well, or with
     `certified` false, thresholds are observed ones: those of Chow's rule (`RISK_TARGETS`), moved only where the
     samples refute the target rates (`choose_observed_limits`). The guarantee says what the samples show, and that of
-    thresholds that are not certified that it is about these samples alone.
+    thresholds that are not certified that it is about these samples alone. A constraint about appearance has its own
+    bars (`compared_thresholds`).
 
     Args:
         spec: Spec of the constraints.
@@ -112,9 +113,9 @@ def choose_thresholds(
         origin: Data of the samples, for the thresholds' file.
         certified: Whether bounds of the rates have to meet the targets; if not, the samples must not refute them.
     """
-    limits: dict[str, RuleThresholds] = {}
+    limits = {c.id: compared_thresholds(c) for c in spec.constraints if c.is_compared}
     for severity, target in targets.items():
-        rules = [constraint.id for constraint in spec.constraints if constraint.severity == severity]
+        rules = [c.id for c in spec.constraints if c.severity == severity and not c.is_compared]
         own = {rule: [sample for sample in samples if sample.constraint == rule] for rule in rules}
         lows = _choose_limits(
             {rule: [sample.escape_value for sample in own[rule] if sample.is_broken] for rule in rules},
@@ -130,6 +131,12 @@ def choose_thresholds(
             scope = "" if certified else f"; shown by {origin}, not promised for others"
             limits[rule] = RuleThresholds(low, max(1 - distance, low), f"{escapes}; {overkill}{scope}", severity)
     return Thresholds(tuple((constraint.id, limits[constraint.id]) for constraint in spec.constraints), origin)
+
+
+def compared_thresholds(constraint: Constraint) -> RuleThresholds:
+    """Return the thresholds of a rule about appearance, whose own bars decide about review (`Appearance.evaluate`)."""
+    guarantee = "overkill by the rule, from the looks of good photos"
+    return RuleThresholds(0.5, 0.5, guarantee, constraint.severity)
 
 
 @dataclass(frozen=True, slots=True)

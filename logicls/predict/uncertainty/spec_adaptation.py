@@ -7,7 +7,7 @@ from dataclasses import replace
 from logicls.constraints.checker.spec_changes import RuleChange, SpecChanges
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.predict.uncertainty.calibration import Calibration, MeasurementNoise
-from logicls.predict.uncertainty.risk_control import RISK_TARGETS
+from logicls.predict.uncertainty.risk_control import RISK_TARGETS, compared_thresholds
 from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 
 NOT_GUARANTEED = "no guarantee: chosen with the limits that the rule had in training"
@@ -50,6 +50,8 @@ def adapt_thresholds(thresholds: Thresholds, changes: SpecChanges, spec: Spec) -
 
 
 def _adapt_limit(rule: RuleChange, constraint: Constraint, limit: RuleThresholds | None) -> RuleThresholds:
+    if constraint.is_compared:
+        return compared_thresholds(constraint)
     if limit is None or limit.severity != constraint.severity:
         target = RISK_TARGETS[constraint.severity]
         reason = f"no guarantee: default of the severity {constraint.severity}"

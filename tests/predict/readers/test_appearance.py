@@ -11,6 +11,7 @@ import pytest
 
 from logicls.anomaly.appearance import AppearanceMemory, GoodPhoto, PlacedInstance, fit_memory
 from logicls.anomaly.features import build_extractor
+from logicls.constraints.checker.spec_changes import compare_specs
 from logicls.constraints.spec.loader import load_spec
 from logicls.data.image_io import letterbox
 from logicls.errors import BundleError
@@ -29,6 +30,8 @@ from logicls.predict.readers.appearance import (
 )
 from logicls.predict.readers.protocol import Prediction
 from logicls.predict.serialization import verdict_from_json, verdict_to_json
+from logicls.predict.uncertainty.risk_control import RISK_TARGETS, choose_thresholds
+from logicls.predict.uncertainty.spec_adaptation import adapt_thresholds
 from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
 from logicls.records import Answer, Box, Verdict
 
@@ -255,3 +258,18 @@ def test_size_of_compared_photos(input_size, photos, size):
 def test_heatmap_digits():
     """0 is good, 8 about the limit, f twice the limit and more."""
     assert quantize_heatmap(np.array([[-3.0, 0.0, 2.0], [4.0, 4.3, 99.0]]), 2.0) == ("008", "fff")
+
+
+def test_rules_about_appearance_have_bars_of_their_own(tmp_path):
+    """Their thresholds need no examples, and stay when rules change; those of other rules are chosen as ever."""
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "other.yaml").write_text(SPEC.replace("{of: pin}", "{of: pin, overkill: 0.05}"))
+    spec, other = load_spec(tmp_path / "spec.yaml"), load_spec(tmp_path / "other.yaml")
+
+    thresholds = choose_thresholds(spec, [], RISK_TARGETS, confidence=0.95, origin="nothing")
+    adapted = adapt_thresholds(thresholds, compare_specs(spec, other), other)
+
+    own = RuleThresholds(0.5, 0.5, "overkill by the rule, from the looks of good photos", "major")
+    assert [name for name, _ in thresholds.limits] == ["count", "look"]
+    assert (thresholds.for_rule("look"), adapted.for_rule("look")) == (own, own)
+    assert thresholds.for_rule("count") != own
