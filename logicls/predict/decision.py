@@ -152,7 +152,7 @@ def decide(
     thresholds: Thresholds = Thresholds(),  # noqa: B008  frozen
     changes: SpecChanges | None = None,
     unconditional_reasons: Sequence[str] = (),
-    known: Mapping[str, ViolationProbabilities] = MappingProxyType({}),
+    recorded: Mapping[str, ViolationProbabilities] = MappingProxyType({}),
 ) -> Verdict:
     """Return the verdict of a prediction.
 
@@ -167,7 +167,7 @@ def decide(
         thresholds: Thresholds for review.
         changes: Changes from the spec that the model was trained with, if it is another one.
         unconditional_reasons: Further reasons for review.
-        known: Constraint → probabilities of its violations, for constraints whose probability is not computed.
+        recorded: Constraint → probabilities of its violations, for constraints whose probability is not computed.
     """
     trained_spec = changes.trained_spec if changes is not None else spec
     stated = prediction.stated.values if prediction.stated.readable else None
@@ -181,7 +181,7 @@ def decide(
             one, changes.stated_probabilities(rule, probabilities) if changes else probabilities, calibration
         )
         for rule, one in derived.items()
-    } | dict(known)
+    } | dict(recorded)
     findings = tuple(
         replace(f, probability=_union_probability(pooled[f.constraint]) if f.status != "unknown" else None)
         for f in evaluate(spec, index_answers(prediction.answers), *size)

@@ -54,7 +54,7 @@ def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
     return {"photo": verdict.photo, "result": result_id(verdict), **record, "plugin_results": results}
 
 
-_COMPACT_FIELDS = ("rarities", "ranks", "candidates", "places")
+_COMPACT_FIELDS = ("rarities", "heatmaps", "ranks", "candidates", "places")
 """Fields of an answer that are written only if they are not empty; boxes of candidates as lists of their edges."""
 
 

@@ -154,10 +154,10 @@ def _match_rules(trained: Spec, judged: Spec) -> dict[str, Constraint | None]:
     """Return id in the judged spec → the corresponding constraint of the trained spec, None for a new rule."""
     before = {c.id: c for c in trained.constraints}
     pairs = {c.id: old if (old := before.get(c.id)) and old.family == c.family else None for c in judged.constraints}
-    taken = {old.id for old in pairs.values() if old is not None}
+    matched = {old.id for old in pairs.values() if old is not None}
     free: dict[str, list[Constraint]] = {}
     for old in trained.constraints:
-        if old.id not in taken and old.id not in pairs:
+        if old.id not in matched and old.id not in pairs:
             free.setdefault(_describe_meaning(trained, old), []).append(old)
     unmatched = [c for c in judged.constraints if pairs[c.id] is None and c.id not in before]
     meanings = [_describe_meaning(judged, c) for c in unmatched]

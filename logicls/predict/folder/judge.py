@@ -110,9 +110,9 @@ def judge_verdict(verdict: Verdict, model: DecisionModel, changes: SpecChanges) 
     spec, version = model.spec, model.spec.product.version
     if not verdict.answers:  # the photo could not be read
         return replace(verdict, spec=spec.hash, version=version, trained_spec=changes.trained_spec.hash)
-    prediction, known = restore_prediction(verdict), dict[str, Mapping[str, float]]()
+    prediction, recorded = restore_prediction(verdict), dict[str, Mapping[str, float]]()
     if not verdict.stated_probabilities:
-        prediction, known = _restore_old_prediction(verdict, prediction, spec, changes)
+        prediction, recorded = _restore_old_prediction(verdict, prediction, spec, changes)
     judged = decide(
         spec,
         prediction,
@@ -122,7 +122,7 @@ def judge_verdict(verdict: Verdict, model: DecisionModel, changes: SpecChanges) 
         thresholds=model.thresholds,
         changes=model.changes,
         unconditional_reasons=_photo_reasons(verdict),
-        known=known,
+        recorded=recorded,
     )
     judged = replace(
         judged,
@@ -159,11 +159,11 @@ def _restore_old_prediction(
         reasons.append("was judged from a verdict of an older version: judge that one instead")
     if any(finding.constraint == ANOMALY_RULE for finding in verdict.findings) and read_anomaly(verdict) is None:
         reasons.append("does not hold what its expert detected")
-    known: dict[str, Mapping[str, float]] = {}
+    recorded: dict[str, Mapping[str, float]] = {}
     for rule in changes.rules:
         probabilities = _read_probabilities(verdict, rule, changes.trained_spec)
         if probabilities is not None:
-            known[rule.constraint] = probabilities
+            recorded[rule.constraint] = probabilities
         elif not all(_has_all_detections(answer) for answer in _answers_of(verdict, spec, rule.constraint)):
             reasons.append(f"does not hold the boxes of candidate detections, which '{rule.constraint}' needs")
     if reasons:
@@ -172,7 +172,7 @@ def _restore_old_prediction(
         )
     single = [answer for answer in prediction.answers if answer.boxes and _has_all_detections(answer)]
     detections = [(a.query, (Detection(a.probabilities[0], (), a.boxes[0]),)) for a in single if a.probabilities]
-    return replace(prediction, detections=tuple(detections)), known
+    return replace(prediction, detections=tuple(detections)), recorded
 
 
 def _read_probabilities(verdict: Verdict, rule: RuleChange, trained: Spec) -> Mapping[str, float] | None:

@@ -66,11 +66,11 @@ class AppearanceComparison:
         pixels = photo.pixels if photo.pixels.shape[:2] == self.size else letterbox(self.size, photo.pixels)
         placement = LetterboxPlacement(self.size, photo.size)
         answers = {answer.query: answer for answer in prediction.answers}
-        overkill = self.bundle.spec.overkill_by_component
+        overkill = self.bundle.question_spec.overkill_by_component
         for component, limit in overkill.items():
             answer = self._compare(component, pixels, placement, answers, limit)
             answers[answer.query] = answer
-        return replace(prediction, answers=sort_answers(self.bundle.spec, answers))
+        return replace(prediction, answers=sort_answers(self.bundle.question_spec, answers))
 
     def _compare(
         self,
@@ -231,7 +231,7 @@ def load_comparison(bundle: Bundle) -> AppearanceComparison | None:
     Raises:
         BundleError: The memories are missing, damaged, of another bundle, or lack a component of the spec (LC506).
     """
-    components = bundle.spec.overkill_by_component
+    components = bundle.question_spec.overkill_by_component
     if not components:
         return None
     file = bundle.path / APPEARANCE_FILE

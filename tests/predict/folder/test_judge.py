@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logicls.constraints.checker.spec_changes import compare_specs
-from logicls.constraints.spec.loader import load_spec
+from logicls.constraints.checker.spec_changes import compare_specs, find_new_questions
+from logicls.constraints.spec.loader import load_spec, load_spec_file
 from logicls.constraints.spec.models import Spec
 from logicls.data.image_io import load_photo
 from logicls.errors import DataError, SpecError
@@ -358,3 +358,50 @@ def test_judging_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"
+
+
+LOOKS = """\
+logicls: 1
+product: {name: board}
+components: {connector: {}, label: {}}
+constraints:
+  - {id: turned, orientation: {of: connector, tolerance: 20}, violation: {turned: reversed, tilted: crooked}}
+  - {id: look, appearance: {of: connector, overkill: 0.01}, violation: damaged}
+  - {id: shape, measure: {aspect: connector, between: [1.5, 2.5]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("tolerance: 20", "tolerance: 5"), ("tolerance: 20}", "tolerance: 20, symmetry: 180}"), ("0.01", "0.05"),
+     ("0.01", "0.0001"), ("[1.5, 2.5]", "[1.9, 2.0]")],
+)  # fmt: skip
+def test_angles_looks_and_ratios_are_judged_again(tmp_path, old, new):
+    """Tolerance and symmetry of an angle, overkill of a look, limits of a ratio."""
+    (tmp_path / "old.yaml").write_text(LOOKS)
+    (tmp_path / "new.yaml").write_text(LOOKS.replace(old, new))
+    trained, spec = load_spec(tmp_path / "old.yaml"), load_spec(tmp_path / "new.yaml")
+    changes = compare_specs(trained, spec)
+    model = read_decision_model(tmp_path, trained, spec)
+    boxes = Box(10, 10, 31, 20), Box(50, 10, 70, 20)
+    answers = (
+        Answer("locate:connector", boxes=boxes),
+        Answer("orientation:connector", ("10", "177"), confidence=0.8, probabilities=(0.9, 0.9)),
+        Answer(
+            "appearance:connector", ("normal", "anomalous"), boxes[1:], 0.9, True, (0.9, 0.99), rarities=(0.4, 0.003)
+        ),
+    )
+    detections = (
+        ("locate:connector", tuple(Detection(p, (), box) for p, box in zip((0.95, 0.9), boxes, strict=True))),
+    )
+    stated = tuple((name, 0.2) for name in trained.violations)
+    prediction = Prediction(answers, Answer("verdict"), stated, None, detections)
+
+    before = decide(trained, prediction, "a.jpg", (100, 50))
+    record = verdict_from_json(json.loads(json.dumps(verdict_to_json(before))))
+    anew = decide(spec, prediction, "a.jpg", (100, 50), changes=model.changes)
+
+    assert find_new_questions(trained, load_spec_file(tmp_path / "new.yaml")) == []
+    assert record == before
+    assert replace(judge_verdict(record, model, changes), version="") == anew
+    assert anew.findings != before.findings
