@@ -9,6 +9,7 @@ from typing import assert_never
 
 import numpy as np
 
+from logicls.constraints.families.angles import fold_angle
 from logicls.constraints.families.edits import (
     Add,
     Damage,
@@ -29,7 +30,7 @@ from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
 from logicls.synth.compositor import Canvas, Compositor
 from logicls.synth.flaws import damage_part, vary_part
-from logicls.synth.geometric import CableBend, RotatedPatch, find_cable
+from logicls.synth.geometric import CableBend, RotatedPatch, find_cable, make_core_mask
 from logicls.synth.image_ops import Photo, crop, paste, pixel_bounds
 from logicls.synth.inpainting import inpaint
 from logicls.synth.instance_bank import Donor, InstanceBank
@@ -39,6 +40,11 @@ from logicls.synth.masks import Mask
 
 Rng = np.random.Generator
 LazyPhoto = Callable[[], Photo]
+HALF_TURN = 180.0
+HALF_TURN_SLACK = 5.0
+"""Degrees by which a turn may differ from half a turn for a part to cover its old pixels."""
+CORE_SHARE = 0.7
+"""Share of the half turns of parts with an uncertain mask that leave the margins of the box in place."""
 COLOUR_ATTRIBUTES = ("colour", "color")
 """Attributes that colour transfer can change."""
 MIN_SURFACE = 0.1
@@ -251,6 +257,9 @@ class Editor:
         is_in_photo = rotated.box.clip(canvas.scene.width, canvas.scene.height) == rotated.box
         if not is_in_photo or not self.compositor.can_cut_out(canvas, target):
             return None
+        is_half_turn = edit.turns_contents and abs(fold_angle(edit.degrees, HALF_TURN)) <= HALF_TURN_SLACK
+        if is_half_turn and not is_certain and not contents and rng.random() < CORE_SHARE:
+            return self._turn_core(edit, canvas, target, rng)
 
         def render() -> Photo:
             patch = rotated.warp(crop(canvas.photo, target.box))
@@ -272,6 +281,22 @@ class Editor:
         )
         masks = {number: partial(getattr, patch, "mask") for number, patch in patches.items()}
         return replace(after, scene=replace(after.scene, instances=instances), masks={**after.masks, **masks})
+
+    def _turn_core(self, edit: Rotate, canvas: Canvas, target: Instance, rng: Rng) -> Canvas:
+        """Turn a part by half a turn without the margins of its box, which may show what the part is mounted on.
+
+        Where a mask is uncertain, nobody knows whether pads, pins or print at the edge belong to the part or to its
+        place: a part that is inserted the wrong way round turns, its place does not. It covers its old pixels.
+        """
+        core = make_core_mask(self.compositor.get_mask(canvas, target).shape, rng)
+        rotated = RotatedPatch.compute(core, target.box, edit.degrees)
+
+        def render() -> Photo:
+            return paste(canvas.photo, rotated.warp(crop(canvas.photo, target.box)), rotated.box, mask=rotated.mask)
+
+        after = self._derive(edit, canvas, render)
+        instances = (replace(i, box=target.box) if i.id == target.id else i for i in after.scene.instances)
+        return replace(after, scene=replace(after.scene, instances=tuple(instances)), masks=canvas.masks)
 
     def _reroute(self, edit: Reroute, canvas: Canvas, rng: Rng) -> Canvas | None:
         """Move a connector; the cable that it ends bends along."""

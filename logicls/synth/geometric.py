@@ -15,6 +15,8 @@ from logicls.synth.image_ops import Photo, alpha_blend, pixel_bounds
 from logicls.synth.masks import Mask
 
 Rng = np.random.Generator
+MAX_CORE_MARGIN = 0.25
+"""Largest margin on either side of a box that may not belong to a part, as a share of its width or height."""
 MIN_TURN = 1e-6
 """Degrees below which a map turns nothing."""
 Homography = Float[np.ndarray, "3 3"]
@@ -153,6 +155,15 @@ class RotatedPatch:
         affine = self._affine - np.array([[0, 0, x1], [0, 0, y1]])
         size = x2 - x1, y2 - y1
         return np.asarray(cv2.warpAffine(patch, affine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def make_core_mask(shape: tuple[int, ...], rng: Rng) -> Mask:
+    """Return a mask of a box of (height, width) without margins, random on each axis: 0 to `MAX_CORE_MARGIN`."""
+    height, width = shape
+    mask = np.zeros((height, width), np.float32)
+    rows, columns = (round(MAX_CORE_MARGIN * float(rng.random()) * side) for side in (height, width))
+    mask[rows : height - rows, columns : width - columns] = 1
+    return mask
 
 
 def find_cable(scene: Scene, end: Instance) -> Instance | None:

@@ -14,11 +14,12 @@ from logicls.constraints.families.angles import fold_angle
 from logicls.constraints.families.edits import Rotate
 from logicls.constraints.spec.models import Spec
 from logicls.records import Box, Instance, Scene
-from logicls.synth.compositor import Canvas
+from logicls.synth.compositor import Canvas, Compositor
 from logicls.synth.editor import Editor
 from logicls.synth.geometric import RotatedPatch, add_flip, warp_scene
 from logicls.synth.instance_bank import InstanceBank
 from logicls.synth.invariances import find_restrictions, is_orientation_free
+from logicls.synth.masks import Mask
 
 SPEC = Spec.model_validate(
     {
@@ -123,3 +124,39 @@ def test_augmentation_knows_the_rule() -> None:
     assert restrictions.flip == dict.fromkeys("xy", "straight fixes an orientation")
     assert restrictions.rotation == ""
     assert not is_orientation_free(SPEC)
+
+
+def test_margins_of_a_part_with_an_uncertain_mask_may_stay(bank: InstanceBank) -> None:
+    """What the part is mounted on does not turn with it: on some photos the edges of the box stay as they are."""
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (160, 200, 3), np.uint8)
+    scene = Scene("a.png", 200, 160, (Instance(1, "plate", PLATE),))
+    editor = Editor(SPEC, bank)
+    editor.compositor = UncertainCompositor(SPEC, bank)
+    edges, cores = 0, 0
+    for seed in range(20):
+        out = editor.apply(Rotate(1, 180.0, turns_contents=True), Canvas(photo, scene), np.random.default_rng(seed))
+        assert out is not None
+        assert (out.scene.instances[0].angle, out.scene.instances[0].box) == (180, PLATE)
+        before, after = photo[60:100, 60:120], out.photo[60:100, 60:120]
+        edges += np.array_equal(after[:2], before[:2]) or np.array_equal(after[:, :2], before[:, :2])
+        cores += bool(np.abs(after[15:25, 20:40].astype(int) - before[::-1, ::-1][15:25, 20:40]).max() <= 2)
+
+    assert cores == 20
+    assert 8 <= edges < 20
+
+
+class UncertainCompositor(Compositor):
+    """Knows no mask for certain."""
+
+    def get_mask(self, canvas: Canvas, target: Instance) -> Mask:
+        """Return the whole box."""
+        return np.ones((round(target.box.height), round(target.box.width)), np.float32)
+
+    def is_mask_certain(self, canvas: Canvas, target: Instance) -> bool:
+        """Return False."""
+        return False
+
+    def can_cut_out(self, canvas: Canvas, target: Instance) -> bool:
+        """Return True."""
+        return True
