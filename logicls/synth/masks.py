@@ -51,6 +51,8 @@ ENOUGH_AGREEMENT = {2: 0.9, 3: 0.85}
 """Number of segmentations → smallest pairwise IoU at which no more starts are tried."""
 MIN_EXTENT = 0.25
 """Share of the annotated box that the mask's own box has; below, the confidence falls in proportion."""
+MIN_LENGTH = 0.52
+"""Length of a mask, as a share of the box's diagonal, below which it shows a part of the thing: half the confidence."""
 STRIP_WIDTH = 0.3
 """Width of the strips along the diagonals, share of the box's shorter side."""
 
@@ -104,6 +106,8 @@ def estimate_mask(photo: Photo, box: Box, others: Sequence[Box] = ()) -> MaskEst
         return full
     unlike = float((distance[consensus] > UNLIKE).mean())
     confidence = agreement * unlike * min(1.0, _measure_extent(consensus, crop) / MIN_EXTENT)
+    if _measure_length(consensus) < MIN_LENGTH * math.hypot(ix2 - ix1, iy2 - iy1):
+        confidence /= 2
     if foreground.mean() > MAX_COVERAGE:
         return MaskEstimate(full.mask, confidence)
     mask = cv2.resize(foreground.astype(np.float32), full.mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -272,6 +276,12 @@ def _measure_extent(region: Region, crop: _Crop) -> float:
     x1, y1, x2, y2 = crop.rect
     _, _, width, height = cv2.boundingRect(region.astype(np.uint8))
     return width * height / max((x2 - x1) * (y2 - y1), 1)
+
+
+def _measure_length(region: Region) -> float:
+    """Longer side of the smallest rectangle around the region, at any angle, pixels."""
+    points = cv2.findNonZero(region.astype(np.uint8))
+    return max(cv2.minAreaRect(points)[1]) + 1
 
 
 def _iou(a: Region, b: Region) -> float:

@@ -72,6 +72,18 @@ def test_a_shadow_is_not_part_of_the_thing() -> None:
     assert iou(estimate.mask, truth[38:101, 45:161]) > 0.75
 
 
+def test_half_a_thing_is_not_trusted() -> None:
+    """A bar of which one half has the colour of the ground is found by the other half only, without confidence."""
+    photo = np.random.default_rng(0).normal(170, 3, (200, 260, 3)).clip(0, 255).astype(np.uint8)
+    whole, half = photo.copy(), photo.copy()
+    cv2.line(whole, (60, 20), (70, 180), (60, 70, 90), 9)
+    cv2.line(half, (60, 20), (64, 85), (60, 70, 90), 9)
+
+    confidences = [estimate_mask(canvas, Box(54, 15, 76, 186)).confidence for canvas in (whole, half)]
+
+    assert confidences[0] >= MIN_CONFIDENCE > confidences[1]
+
+
 def test_outlines_of_the_sample_product_are_found() -> None:
     """Slanted spoons fill a fifth of their box; parts that do not lie at an angle are found as well."""
     rng = np.random.default_rng(3)
