@@ -373,7 +373,7 @@ def _cross_fit(spec: Spec, examples: Sequence[LabelledExample]) -> Iterator[tupl
 def _write_thresholds(bundle: Bundle, examples: Sequence[LabelledExample]) -> None:
     """Choose the decision thresholds on rows with their predictions, and write thresholds.json.
 
-    They are not certified (decision 0022): one made example with a wrong label, or misread, among the few hundred of
+    They are not certified (decision 0024): one made example with a wrong label, or misread, among the few hundred of
     a few photos would send most photos to review, and its guarantee would be about made examples alone.
     """
     truth = {str(row["number"]): tuple(row["violations"]) for row, _ in examples}
