@@ -188,6 +188,12 @@ class Editor:
             return recoloured
         target, donor = self._choose_carrier(canvas.scene, target, donor, rng)
         box, pixel_rng = _centre_box(donor.instance.box, target.box), _spawn_rng(rng)
+        removed = {target.id, *(i.id for i in find_supported(canvas.scene, target, self.spec.liquids))}
+        mask = self.bank.load_mask(donor.scene, donor.instance)
+        if not self.compositor.can_take_away(canvas, target):
+            return None
+        if self.compositor.hides_something(canvas, mask, box, removed):
+            return None
         additions = self._place_donor(donor, box, canvas.scene)
 
         def render() -> Photo:

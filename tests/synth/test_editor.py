@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -278,3 +279,26 @@ def test_a_covered_part_cannot_be_damaged(editor: Editor, board: Canvas) -> None
     canvas = Canvas(board.photo, scene, {4: lambda: np.ones((24, 24), np.float32)})
 
     assert editor.apply(Damage(4), canvas, np.random.default_rng(0)) is None
+
+
+def test_a_replacement_neither_uncovers_nor_hides_other_things(loose_bars: InstanceBank) -> None:
+    """A thing that crosses another cannot be exchanged, and the new one must not lie over a third."""
+    body = {"logicls": 1, "product": {"name": "kit", "version": "1"}, "components": {"bar": {}, "bolt": {}}}
+    rules = [{"id": "bars", "quantity": {"of": "bar", "exactly": 6}, "violation": "few"}]
+    editor = Editor(Spec.model_validate({**body, "constraints": rules}), loose_bars)
+    scene, photo = loose_bars.dataset.scenes[0], loose_bars.load_photo(loose_bars.dataset.scenes[0])
+
+    def replace_bolt(bolt: Box, *others: Instance) -> list[Canvas | None]:
+        bolts = (Instance(70, "bolt", bolt), *others)
+        masks = {i.id: partial(np.ones, (round(i.box.height), round(i.box.width)), np.float32) for i in bolts}
+        canvas = Canvas(photo, Scene("bars.png", 400, 300, (*scene.instances, *bolts)), masks)
+        return [editor.apply(Replace(70, "bar"), canvas, np.random.default_rng(seed)) for seed in range(6)]
+
+    free = replace_bolt(Box(280, 200, 310, 220))
+    beside = replace_bolt(Box(280, 200, 310, 220), Instance(71, "bolt", Box(290, 222, 300, 228)))
+
+    assert None not in free
+    assert None in beside
+    crossing = Canvas(photo, Scene("bars.png", 400, 300, (*scene.instances, Instance(70, "bolt", Box(50, 30, 60, 50)))),
+                      {70: partial(np.ones, (20, 10), np.float32)})  # fmt: skip
+    assert editor.apply(Replace(1, "bar"), crossing, np.random.default_rng(0)) is None
