@@ -200,7 +200,7 @@ class Finding:
     confidence: float = 1.0
     """Lowest confidence of the answers that it depends on, 0 to 1."""
     probability: float | None = None
-    """Probability that the constraint is broken, 0 to 1; None if it could not be evaluated."""
+    """Probability that the constraint is broken, 0 to 1; None if an answer is missing or unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +278,8 @@ class Verdict:
     """Plug-ins that took part in the inspection."""
     trained_spec: str = ""
     """Hash of the spec that the model was trained with, whose questions were answered; empty in older records."""
+    calibration: str = ""
+    """Id of the calibration; empty in older records."""
     stated_probabilities: tuple[tuple[str, float], ...] = ()
     """Violation of the trained spec → probability that the model gives it when asked for its verdict, 0 to 1."""
 

@@ -6,7 +6,7 @@ pass, fail and review.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from logicls.constraints.checker.evaluation import collect_violations, evaluate,
 from logicls.constraints.checker.spec_changes import SpecChanges, compare_specs
 from logicls.constraints.spec.models import Spec
 from logicls.predict.readers.protocol import Detection, Prediction
-from logicls.predict.uncertainty.calibration import Calibration, read_calibration
+from logicls.predict.uncertainty.calibration import Calibration, hash_calibration, read_calibration
 from logicls.predict.uncertainty.ood import OodModel, read_ood_model
 from logicls.predict.uncertainty.rule_probability import RuleProbability, compute_rule_probabilities
 from logicls.predict.uncertainty.spec_adaptation import adapt_calibration, adapt_thresholds
@@ -44,6 +44,8 @@ class DecisionModel:
     ood_model: OodModel | None = None
     changes: SpecChanges | None = None
     """Changes from the spec that the model was trained with; None if that is `spec`."""
+    fitted_calibration: Calibration | None = None
+    """Calibration before it was adapted to `spec`; None if that is `calibration`."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -81,7 +83,8 @@ def read_decision_model(folder: Path, trained_spec: Spec, spec: Spec) -> Decisio
     if spec.hash == trained_spec.hash:
         return DecisionModel(spec, calibration, thresholds)
     changes = compare_specs(trained_spec, spec)
-    return DecisionModel(spec, adapt_calibration(calibration, changes), thresholds, changes=changes)
+    adapted = adapt_calibration(calibration, changes)
+    return DecisionModel(spec, adapted, thresholds, changes=changes, fitted_calibration=calibration)
 
 
 def read_adapted_thresholds(file: Path, trained_spec: Spec, spec: Spec) -> Thresholds:
@@ -139,7 +142,7 @@ UNREADABLE_VERDICT = "the stated verdict is unreadable"
 
 def unreadable_reasons(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Return the reasons for review of rules that could not be evaluated."""
-    return tuple(f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown")
+    return tuple(f"{f.constraint}: {f.found}" for f in findings if f.status == "unknown" and f.probability is None)
 
 
 def decide(
@@ -172,8 +175,8 @@ def decide(
     trained_spec = changes.trained_spec if changes is not None else spec
     stated = prediction.stated.values if prediction.stated.readable else None
     probabilities = dict(prediction.violation_probabilities) if stated is not None else {}
-    derived = compute_rule_probabilities(spec, prediction, size, calibration, trained_spec)
-    compared = {c.id for c in spec.constraints if c.is_compared}  # the model states what it was not asked about
+    derived = compute_rule_probabilities(spec, prediction, size, calibration, trained_spec, skip=recorded)
+    compared = _find_compared(spec, prediction)
     pooled = {
         rule: one.halve_unknown()
         if rule in compared
@@ -182,10 +185,8 @@ def decide(
         )
         for rule, one in derived.items()
     } | dict(recorded)
-    findings = tuple(
-        replace(f, probability=_union_probability(pooled[f.constraint]) if f.status != "unknown" else None)
-        for f in evaluate(spec, index_answers(prediction.answers), *size)
-    )
+    evaluated = evaluate(spec, index_answers(prediction.answers), *size)
+    findings = tuple(_add_probability(f, pooled[f.constraint], compared) for f in evaluated)
     unreadable = [UNREADABLE_VERDICT] if stated is None else []
     scores = {name: max((one.get(name, 0.0) for one in pooled.values()), default=0.0) for name in spec.violations}
     verdict = Verdict(
@@ -202,6 +203,7 @@ def decide(
         spec=spec.hash,
         unconditional_reasons=(*unconditional_reasons, *unreadable_reasons(findings), *unreadable),
         trained_spec=trained_spec.hash,
+        calibration=hash_calibration(calibration),
         stated_probabilities=prediction.violation_probabilities,
     )
     return apply_thresholds(verdict, thresholds)
@@ -272,6 +274,25 @@ def _restore_rivals(detections: Mapping[str, list[Detection]]) -> dict[str, list
         is_suppressed = any(k < number for k, _ in others)
         restored[query][index] = replace(one, rivals=rivals, is_suppressed=is_suppressed)
     return restored
+
+
+def _add_probability(finding: Finding, probabilities: ViolationProbabilities, compared: Collection[str]) -> Finding:
+    """Return the finding with its probability, if its rule was evaluated or compared."""
+    is_read = finding.status != "unknown" or finding.constraint in compared
+    return replace(finding, probability=_union_probability(probabilities)) if is_read else finding
+
+
+def _find_compared(spec: Spec, prediction: Prediction) -> frozenset[str]:
+    """Return the constraints about appearance whose answers are readable.
+
+    The verdict that the model states does not count for them, as it was not asked about looks; and where few photos
+    cannot judge a look, their status is unknown and has a probability.
+    """
+    readable = {answer.query for answer in prediction.answers if answer.readable}
+    queries = {
+        c.id: {query.id for query in spec.queries_by_constraint[c.id]} for c in spec.constraints if c.is_compared
+    }
+    return frozenset(constraint for constraint, needed in queries.items() if needed <= readable)
 
 
 def _pool_probabilities(

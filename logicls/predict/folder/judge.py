@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from logicls.constraints.checker.spec_changes import (
@@ -37,6 +38,7 @@ from logicls.predict.decision import (
 from logicls.predict.folder.rules import RULES_FOLDER, write_rules
 from logicls.predict.readers.protocol import Detection, Prediction
 from logicls.predict.serialization import read_verdicts, verdict_to_json, write_verdicts_csv
+from logicls.predict.uncertainty.calibration import hash_calibration
 from logicls.records import Answer, Outcome, Verdict
 
 PREDICT_AGAIN = "Predict the photos again; `logicls predict --spec` judges them by the new spec at once."
@@ -111,7 +113,11 @@ def judge_verdict(verdict: Verdict, model: DecisionModel, changes: SpecChanges) 
     if not verdict.answers:  # the photo could not be read
         return replace(verdict, spec=spec.hash, version=version, trained_spec=changes.trained_spec.hash)
     prediction, recorded = restore_prediction(verdict), dict[str, Mapping[str, float]]()
-    if not verdict.stated_probabilities:
+    calibration = model.fitted_calibration or model.calibration
+    is_trained = verdict.spec == changes.trained_spec.hash
+    if is_trained and verdict.calibration == hash_calibration(calibration):
+        recorded = _read_recorded(verdict, changes)
+    elif not verdict.stated_probabilities:
         prediction, recorded = _restore_old_prediction(verdict, prediction, spec, changes)
     judged = decide(
         spec,
@@ -137,6 +143,12 @@ def judge_verdict(verdict: Verdict, model: DecisionModel, changes: SpecChanges) 
     if anomaly is not None:
         judged = apply_anomaly(judged, anomaly)
     return add_review_reason(judged, read_mismatch(verdict))
+
+
+def _read_recorded(verdict: Verdict, changes: SpecChanges) -> dict[str, Mapping[str, float]]:
+    """Return the probabilities of the rules that did not change, where a verdict by the trained spec tells them."""
+    pairs = ((rule.constraint, _read_probabilities(verdict, rule, changes.trained_spec)) for rule in changes.rules)
+    return {constraint: probabilities for constraint, probabilities in pairs if probabilities is not None}
 
 
 def _photo_reasons(verdict: Verdict) -> tuple[str, ...]:
@@ -176,19 +188,29 @@ def _restore_old_prediction(
 
 
 def _read_probabilities(verdict: Verdict, rule: RuleChange, trained: Spec) -> Mapping[str, float] | None:
-    """Return violation → probability of a rule that did not change, from the finding; None if that does not tell it."""
+    """Return violation → probability of a rule that did not change; None if a verdict by the trained spec hides it.
+
+    A score is the highest probability of a violation by any rule, so it is that of the rule that alone names it.
+    """
+    stated = {name: olds[0] for name, olds in rule.stated if len(olds) == 1}
+    if not rule.is_same_rule or len(stated) < len(rule.stated):  # merged violations are pooled together
+        return None
+    if rule.trained in _rules_with_own_names(trained):
+        names = next(c for c in trained.constraints if c.id == rule.trained).violation_names
+        scores = dict(verdict.scores)
+        is_complete = set(names) == set(stated.values()) and set(names) <= set(scores)
+        return {name: scores[old] for name, old in stated.items()} if is_complete else None
     finding = next((one for one in verdict.findings if one.constraint == rule.trained), None)
-    if not rule.is_same_rule or finding is None:
+    if finding is None or finding.probability is None or len(stated) != 1:
         return None
-    if len(rule.stated) == 1:
-        return {rule.stated[0][0]: finding.probability or 0.0}
-    constraint = next(c for c in trained.constraints if c.id == rule.trained)
-    own = {constraint.violation_name(mode) for mode in constraint.failure_modes}
-    others = {c.violation_name(m) for c in trained.constraints if c.id != rule.trained for m in c.failure_modes}
-    scores, named = dict(verdict.scores), {old for _, olds in rule.stated for old in olds}
-    if own & others or not own <= named or not own <= set(scores):
-        return None
-    return {name: sum(scores[old] for old in olds) for name, olds in rule.stated}
+    return dict.fromkeys(stated, finding.probability)
+
+
+@lru_cache(maxsize=16)
+def _rules_with_own_names(spec: Spec) -> frozenset[str]:
+    """Return the constraints none of whose violations another constraint names."""
+    counts = Counter(name for constraint in spec.constraints for name in constraint.violation_names)
+    return frozenset(c.id for c in spec.constraints if all(counts[name] == 1 for name in c.violation_names))
 
 
 def _answers_of(verdict: Verdict, spec: Spec, constraint: str) -> Iterable[Answer]:

@@ -6,10 +6,12 @@ the measurement noise of each rule's distances, and the weights with which deriv
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,12 @@ class Calibration:
             return clip_probability(derived)
         pooled = self.offset + self.derived_weight * log_odds(derived) + self.stated_weight * log_odds(stated)
         return clip_probability(sigmoid(pooled))
+
+
+@lru_cache(maxsize=64)  # every verdict of a run has the same calibration
+def hash_calibration(calibration: Calibration) -> str:
+    """Return the first twelve hexadecimal digits of the SHA-256 of a calibration."""
+    return hashlib.sha256(json.dumps(asdict(calibration)).encode()).hexdigest()[:12]
 
 
 def log_odds(probability: float) -> float:

@@ -9,7 +9,7 @@ queries are taken to be independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +80,8 @@ def compute_rule_probabilities(
     size: tuple[int, int],
     calibration: Calibration,
     trained_spec: Spec | None = None,
+    *,
+    skip: Container[str] = (),
 ) -> dict[str, RuleProbability]:
     """Compute the probability of each constraint.
 
@@ -91,12 +93,14 @@ def compute_rule_probabilities(
         size: (width, height) of the photo in pixels.
         calibration: Calibration of the model's probabilities.
         trained_spec: Spec whose questions the model answered, if it is another one.
+        skip: Constraints that may be left out: their probability is needed only as that of an exception.
     """
+    needed = _close_over_exceptions(spec, [c.id for c in spec.constraints if c.id not in skip])
     candidates = list_candidates(trained_spec or spec, prediction, size, calibration, spec)
     readable = {answer.query for answer in prediction.answers if answer.readable}
     context = EvaluationContext(index_answers(prediction.answers), *size, spec.vocabulary)
     probabilities: dict[str, RuleProbability] = {}
-    for constraint in spec.constraints:
+    for constraint in (c for c in spec.constraints if c.id in needed):
         terms = None if constraint.is_conditional else constraint.rule.count_terms()
         if any(query.id not in readable for query in spec.queries_by_constraint[constraint.id]):
             probabilities[constraint.id] = RuleProbability(_zero_probabilities(constraint), unknown=1.0)
@@ -105,6 +109,20 @@ def compute_rule_probabilities(
         else:
             probabilities[constraint.id] = _expected_probability(spec, constraint, size, candidates, calibration)
     return _apply_exceptions(spec, probabilities)
+
+
+def _close_over_exceptions(spec: Spec, rules: Sequence[str]) -> frozenset[str]:
+    """Return the rules and their exceptions, and the exceptions of these."""
+    if len(rules) == len(spec.constraints):
+        return frozenset(rules)
+    exceptions = {constraint.id: constraint.unless_broken for constraint in spec.constraints}
+    pending, found = list(rules), set[str]()
+    while pending:
+        rule = pending.pop()
+        if rule not in found:
+            found.add(rule)
+            pending += exceptions[rule]
+    return frozenset(found)
 
 
 def _zero_probabilities(constraint: Constraint) -> dict[str, float]:

@@ -80,6 +80,7 @@ def apply_thresholds(verdict: Verdict, thresholds: Thresholds) -> Verdict:
 
     A photo goes to review for an unconditional reason, for a rule whose probability lies between its thresholds, and
     for a rule whose probability lies on the other side of them than its status: no verdict contradicts its evidence.
+    A look that few photos cannot judge is unknown, and a reason too.
     A certainly broken rule rejects the part anyway, so a rule of equal or lesser severity needs no review beside it if
     it is more likely to be satisfied, or broken, as its answers say than not.
     """
@@ -108,13 +109,15 @@ def _is_review_unnecessary(finding: Finding, limit: RuleThresholds, gravest: int
     even = min(0.5, limit.high)
     if finding.status == "broken":
         return finding.probability >= even
-    return finding.status in ("holds", "not_applicable") and finding.probability < even
+    return finding.probability < even
 
 
 def _review_reason(finding: Finding, limit: RuleThresholds) -> str:
     """Return the reason for review of a rule; empty without one."""
     if finding.probability is None:
         return ""
+    if finding.status == "unknown":
+        return f"{finding.constraint}: {finding.found}"
     is_broken = finding.status == "broken"
     probability = _percentage(finding.probability)
     if limit.low <= finding.probability < limit.high:
