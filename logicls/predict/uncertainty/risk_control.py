@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from logicls.constraints.spec.models import Constraint, Spec
 from logicls.predict.uncertainty.thresholds import RuleThresholds, Thresholds
-from logicls.records import Verdict
+from logicls.records import SEVERITIES, Verdict
 
 COMPARED_GUARANTEE = "overkill by the rule, from the looks of good photos"
 """Guarantee of a rule about appearance: no example is needed, and its own bars decide about review."""
@@ -114,7 +114,8 @@ def choose_thresholds(
         certified: Whether bounds of the rates have to meet the targets; if not, the samples must not refute them.
     """
     limits = {c.id: compared_thresholds(c) for c in spec.constraints if c.is_compared}
-    for severity, target in targets.items():
+    for severity in SEVERITIES:
+        target = targets[severity]
         rules = [c.id for c in spec.constraints if c.severity == severity and not c.is_compared]
         own = {rule: [sample for sample in samples if sample.constraint == rule] for rule in rules}
         lows = _choose_limits(
