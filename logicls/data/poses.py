@@ -23,6 +23,8 @@ SIDE = 32
 """Side of the squares in pixels."""
 MAX_INSTANCES = 60
 """Instances of a component that are compared; evenly spaced photos."""
+SHADING_SIGMA = 4.0
+"""Standard deviation of the blur, in pixels of the squares, that leaves the shading alone."""
 NEARLY_SQUARE = 1.25
 """Ratio of the sides of a box up to which a part fits after a quarter turn."""
 TILTS = tuple(range(-15, 16, 3))
@@ -46,7 +48,7 @@ def measure_poses(dataset: Dataset) -> dict[str, tuple[PoseObservation, ...]]:
             if len(squares[i.component]) < MAX_INSTANCES and min(i.box.width, i.box.height) >= 2:
                 x1, y1, x2, y2 = (round(edge) for edge in (i.box.x1, i.box.y1, i.box.x2, i.box.y2))
                 crop = grey[max(y1, 0) : max(y2, y1 + 1), max(x1, 0) : max(x2, x1 + 1)]
-                square = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
+                square = _flatten(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
                 squares[i.component].append((scene.photo, square, i.box.width / i.box.height))
     return {component: _compare(found) for component, found in squares.items() if len(found) > 1}
 
@@ -64,6 +66,12 @@ def _compare(found: Sequence[tuple[str, Square, float]]) -> tuple[PoseObservatio
         best = max(tilts, key=lambda tilt: (tilts[tilt], -abs(tilt)))
         observations.append(PoseObservation(photo, tilts[0], turned, float(-best)))
     return tuple(observations)
+
+
+def _flatten(square: np.ndarray) -> Square:
+    """Return a square without its slow changes of brightness: shading stays where it is when a part turns."""
+    values = square.astype(np.float64)
+    return np.asarray(values - cv2.GaussianBlur(values, (0, 0), SHADING_SIGMA))
 
 
 def _tilt(square: Square, degrees: float, ratio: float) -> Square:
