@@ -208,7 +208,8 @@ def judge(spec_text: str, rarity: float, tmp_path: Path) -> Verdict:
     spec = load_spec(tmp_path / "spec.yaml")
     look = Answer("appearance:pin", ("anomalous",), (BOX,), 0.9, probabilities=(0.9,), rarities=(rarity,))
     prediction = Prediction((PINS, look), Answer("verdict"), (("count", 0.01), ("damaged_pin", 0.01)))
-    limits = (("count", RuleThresholds(0.1, 0.9, "")), ("look", RuleThresholds(0.5, 0.5, "")))
+    severity = spec.constraints[1].severity
+    limits = (("count", RuleThresholds(0.1, 0.9)), ("look", RuleThresholds(0.5, 0.5, severity=severity)))
     return decide(spec, prediction, "a.png", (200, 160), thresholds=Thresholds(limits))
 
 
@@ -273,3 +274,16 @@ def test_rules_about_appearance_have_bars_of_their_own(tmp_path):
     assert [name for name, _ in thresholds.limits] == ["count", "look"]
     assert (thresholds.for_rule("look"), adapted.for_rule("look")) == (own, own)
     assert thresholds.for_rule("count") != own
+
+
+def test_a_certainly_broken_rule_needs_no_second_opinion_about_a_look(tmp_path):
+    """Beside a rule that fails the part anyway, a look that few photos cannot judge sends nothing to review."""
+    text = SPEC.replace("at_least: 1", "at_least: 2")
+
+    verdict = judge(text, 0.03, tmp_path)
+    doubtful = judge(text.replace("damaged_pin}", "damaged_pin, severity: critical}"), 0.03, tmp_path)
+
+    assert [finding.status for finding in verdict.findings] == ["broken", "unknown"]
+    assert (verdict.outcome, verdict.reasons, verdict.unconditional_reasons) == ("fail", (), ())
+    assert 0 < verdict.findings[1].probability < 0.5
+    assert doubtful.outcome == "review"
