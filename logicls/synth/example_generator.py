@@ -20,7 +20,7 @@ from logicls.synth.settings import AugmentationSettings, BalanceSettings
 from logicls.synth.violation_sampler import EditedPhoto, ViolationSampler
 
 Rng = np.random.Generator
-MAX_SUBSTITUTES = 3
+MAX_SUBSTITUTES = 6
 """Other violations that are tried in place of one that no photo allows."""
 
 
