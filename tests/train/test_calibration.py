@@ -7,18 +7,20 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from logicls.constraints.spec.loader import load_spec
+from logicls.data.image_io import read_photo
 from logicls.errors import BundleError, DataError
 from logicls.io.resources import resource_path
 from logicls.models.bundle import Bundle, write_bundle
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.models.nano.detection_head import INITIAL_LOGIT
-from logicls.predict.decision import load_decision_model
+from logicls.predict.decision import decide_photo, load_decision_model
 from logicls.predict.readers.protocol import Detection, Prediction
 from logicls.predict.uncertainty import calibration as scales
 from logicls.predict.uncertainty import ood as novelty
@@ -37,7 +39,7 @@ from logicls.train.calibration import (
 )
 from logicls.train.fit import fit, make_model
 from logicls.train.metrics_log import TrainingObserver
-from logicls.train.photo_split import SPLIT_COLUMNS, split_photos
+from logicls.train.photo_split import SPLIT_COLUMNS, read_split, split_photos
 from logicls.train.preflight import preflight
 from logicls.train.recipe import Recipe
 from logicls.train.validation import iterate_batches
@@ -97,6 +99,7 @@ def test_calibration_files_are_used_in_prediction(calibrated):
     assert grounds.calibration.example_count > 0
     assert {name for name, _ in grounds.thresholds.limits} <= {c.id for c in bundle.spec.constraints}
     assert "synthetic examples of" in grounds.thresholds.origin
+    assert all("not promised for others" in limit.guarantee for _, limit in grounds.thresholds.limits)
     assert grounds.warnings == ()
     assert messages[-1].startswith(f"calibrated on {grounds.calibration.example_count} validation examples")
 
@@ -142,6 +145,25 @@ def test_damaged_files_are_refused(copy, file, text, code):
 
     assert [problem.code for problem in caught.value.problems] == [code]
     assert file in str(caught.value)
+
+
+def test_few_examples_suffice_for_aspect_ratio_and_colour(uncalibrated, large_synth, tmp_path):
+    """Too few for an out-of-distribution model: a stretched photo and a grey copy go to review all the same."""
+    shutil.copytree(uncalibrated.path, tmp_path / "bundle")
+    bundle = replace(uncalibrated, path=tmp_path / "bundle")
+    calibrate_copy(bundle, large_synth, [], 0.1)
+    model, photos = load_decision_model(bundle), sorted(resource_path("data/dosing_kit/images").glob("*.jpg"))
+    photo, prediction = read_photo(photos[0]), Prediction((), Answer("verdict"), ())
+    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+    reasons = [
+        decide_photo(model, prediction, "a.jpg", one).unconditional_reasons
+        for one in (photo, np.ascontiguousarray(photo[:, 20:]), grey)
+    ]
+
+    assert model.ood_model is None
+    found = [[why.split(":")[0] for why in one if why.startswith(("grey", "stretched"))] for one in reasons]
+    assert found == [[], ["stretched or cropped"], ["grey"]]
 
 
 SPEC = """logicls: 1
@@ -348,7 +370,10 @@ def test_training_reports_the_shift(synth, tmp_path):
     messages = []
 
     bundle = fit(synth, tmp_path / "bundle", TINY, observer=TrainingObserver(on_message=messages.append))
+    split = read_split(bundle.path)
 
+    assert split is not None
+    assert any(f"of {len(split.validation)} photo" in line for line in messages if line.startswith("validation set: "))
     limit = next(float(line.split()[7]) for line in messages if line.startswith("detection threshold: "))
     best = load_file(next((tmp_path / "bundle" / "work").glob("best-*.safetensors")))
     now = bundle.model.state_dict()
