@@ -8,6 +8,7 @@ has the same meaning and whose own id is gone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,6 +64,13 @@ class SpecChanges:
     def by_rule(self) -> Mapping[str, RuleChange]:
         """Constraint of the judged spec → its change."""
         return {rule.constraint: rule for rule in self.rules}
+
+    @cached_property
+    def trained_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Constraint of the trained spec → its violations, if no other constraint names one of them."""
+        counts = Counter(name for constraint in self.trained_spec.constraints for name in constraint.violation_names)
+        rules = {constraint.id: constraint.violation_names for constraint in self.trained_spec.constraints}
+        return {rule: names for rule, names in rules.items() if all(counts[name] == 1 for name in names)}
 
     @cached_property
     def _stated_by_rule(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
