@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from logicls.errors import RecipeError
 from logicls.predict.self_test import open_bundle
+from logicls.synth.dataset import read_rows
 from logicls.train.fit import fit
 from logicls.train.metrics_log import SILENT, TrainingObserver, read_metric
+from logicls.train.photo_split import Split, read_split, write_split
 from logicls.train.recipe import Recipe
 
 TINY = Recipe(
@@ -151,3 +155,20 @@ def test_a_run_may_start_from_a_bundle(run, synth, tmp_path):
 
     assert steps[0][1] < before[0][1] - 0.5 * (before[0][1] - before[-1][1])
     assert "LC412 has another size" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_photos_of_its_start_aside(run, synth, tmp_path):
+    """Not those that its own seed would draw: the model was trained on them."""
+    start = tmp_path / "start"
+    shutil.copytree(run[0], start, ignore=shutil.ignore_patterns("work"))
+    photos = {row["photo"] for row in read_rows(synth, ("photo",))}
+    for photo in sorted(photos)[:2]:
+        write_split(start, Split((), (), frozenset({photo}), frozenset(photos - {photo})))
+
+        fit(synth, tmp_path / photo, TINY.model_copy(update={"steps": 2, "validation": 0.01}), start=start,
+            observer=SILENT)  # fmt: skip
+
+        kept = read_split(tmp_path / photo)
+        assert kept is not None
+        assert (kept.validation, kept.train) == ({photo}, photos - {photo})
