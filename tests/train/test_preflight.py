@@ -33,18 +33,18 @@ def rows(synth):
 
 
 def test_every_question_is_encoded(checked, rows):
-    """Every question and every answer, in order."""
+    """Every question, and every answer that is written as values, in order."""
     codec = NanoAnswerCodec(checked.processor)
 
     prompts = [tuple(tuple(codec.encode_prompt(question)) for question in row["questions"]) for row in rows]
 
-    words = checked.processor.tokenizer.convert_ids_to_tokens
-    actual = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if not q.startswith("locate")]
+    words, as_values = checked.processor.tokenizer.convert_ids_to_tokens, ("attribute", "verdict")
+    actual = [[words(a) for a, q in zip(e.answers, row["queries"], strict=True) if q.startswith(as_values)]
             for e, row in zip(checked.examples, rows, strict=True)]  # fmt: skip
     assert [example.prompts for example in checked.examples] == prompts
     assert actual == [
         [[*(f"<{v}>" for v in values or ["none"]), "<end>"]
-         for values, q in zip(row["values"], row["queries"], strict=True) if not q.startswith("locate")]
+         for values, q in zip(row["values"], row["queries"], strict=True) if q.startswith(as_values)]
         for row in rows
     ]  # fmt: skip
 
@@ -77,7 +77,8 @@ def test_report_names_the_smallest_component(checked, rows):
         f"smallest component: {name}, {tokens:.1f} visual tokens across (example {number})",
         f"warning: {name} is small: neighbours may be detected as one, and boxes are inaccurate; "
         f"crop the photos, or raise visual_tokens (to {round(16 / tokens**2)})",
-        "mark.shape is read from 4 pixels across, too few for a linear classifier: raise detail in the recipe (to 4)",
+        f"mark.shape is read from {checked.resolution.median_pixels:.0f} pixels across, too few for a linear "
+        "classifier: raise detail in the recipe (to 4)",
     ]
 
 
