@@ -188,7 +188,7 @@ class NanoReader:
         self.bundle = bundle
         self.model, self.processor = bundle.nano_model, bundle.nano_processor
         self.codec = NanoAnswerCodec(self.processor)
-        self.queries = decompose(bundle.spec)
+        self.queries = decompose(bundle.question_spec)
 
     @property
     def input_size(self) -> Size | None:
@@ -290,17 +290,23 @@ class NanoReader:
     @cached_property
     def values_by_token(self) -> dict[str, dict[int, str]]:
         """Values of each question by their tokens."""
-        return {query.id: {self.codec.value_token(one): one for one in query.options} for query in self.queries}
+        return {
+            query.id: dict(zip(self.codec.allowed_tokens(query), query.options, strict=True))
+            for query in self.queries
+            if query.options
+        }
 
     @cached_property
     def violation_tokens(self) -> list[int]:
         """Tokens of the spec's violations."""
-        return [self.codec.value_token(name) for name in self.bundle.spec.violations]
+        return [self.codec.value_token(name) for name in self.bundle.question_spec.violations]
 
     @cached_property
     def tokenized_queries(self) -> TokenizedQueries:
         """Tokens of all questions, in their canonical phrasing."""
-        prompts = [self.codec.encode_prompt(canonical_question(query, self.bundle.spec)) for query in self.queries]
+        prompts = [
+            self.codec.encode_prompt(canonical_question(query, self.bundle.question_spec)) for query in self.queries
+        ]
         tokens = [token for prompt in prompts for token in prompt]
         branches = [number for number, prompt in enumerate(prompts, 1) for _ in prompt]
         last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
@@ -367,7 +373,7 @@ class NanoReader:
         return Prediction(
             rest,
             stated,
-            tuple(zip(self.bundle.spec.violations, violations, strict=True)),
+            tuple(zip(self.bundle.question_spec.violations, violations, strict=True)),
             outputs.features[photo].float().numpy(),
             by_query,
         )
