@@ -330,8 +330,7 @@ class Spec(_Strict):
     def hash(self) -> str:
         """The first twelve hex digits of the SHA-256 of the canonical JSON."""
         content = self.model_dump(mode="json", by_alias=True)
-        later = [key for key in _FAMILIES if key not in _HASHED_FAMILIES]
-        canonical = json.dumps(_drop_empty(content, [*later, *_LATER_KEYS]), sort_keys=True)
+        canonical = json.dumps(_drop_empty(content), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def __hash__(self) -> int:
@@ -345,12 +344,14 @@ _LATER_KEYS = ("turned", "tilted", "aspect")
 """Keys of other models that are in the hash only where they are used, for the same reason."""
 
 
-def _drop_empty(content: Any, keys: list[str]) -> Any:
-    """Remove keys without a value from nested mappings."""
+def _drop_empty(content: Any) -> Any:
+    """Remove later keys without a value from nested mappings; keys of families from clauses only, which have them."""
     if isinstance(content, dict):
-        used = ((k, v) for k, v in content.items() if k not in keys or v is not None)
-        return {key: _drop_empty(value, keys) for key, value in used}
-    return [_drop_empty(value, keys) for value in content] if isinstance(content, list) else content
+        is_clause = content.keys() >= set(_HASHED_FAMILIES)
+        later = {*_LATER_KEYS, *(_FAMILIES.keys() - set(_HASHED_FAMILIES) if is_clause else ())}
+        used = ((k, v) for k, v in content.items() if k not in later or v is not None)
+        return {key: _drop_empty(value) for key, value in used}
+    return [_drop_empty(value) for value in content] if isinstance(content, list) else content
 
 
 def registered_families() -> tuple[type[Family], ...]:
