@@ -61,11 +61,11 @@ def test_instances_are_cropped_with_context(checked, synth):
         len([t for t in instances if t[1] >= 0]) for e in checked.examples for instances in e.instances
     )
     longer = (crops.boxes[:, 2:] - crops.boxes[:, :2]).max(1)
-    assert queries == {"attribute:liquid.colour", "attribute:mark.shape"}
+    assert queries == {"attribute:liquid.colour", "attribute:mark.shape", "orientation:spoon"}
     assert crops.pixels.shape == (count_of_instances, CROP_SIDE, CROP_SIDE, 3)
     assert np.allclose(longer, 1 / CONTEXT_FACTOR, atol=0.03)
     assert np.allclose(crops.boxes[:, :2] + crops.boxes[:, 2:], 1, atol=0.06)
-    assert {len(set(crops.labels[class_mask[crops.labels]].tolist())) for class_mask in crops.class_masks} == {3}
+    assert {len(set(crops.labels[class_mask[crops.labels]].tolist())) for class_mask in crops.class_masks[:2]} == {3}
 
 
 def test_validation_crops_use_the_training_classes(checked, synth):
