@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold
 
 from logicls.constraints.checker.decomposition import locate_query_id
 from logicls.constraints.families.angles import QUARTER_TURN
@@ -111,8 +111,8 @@ def measure_linear_accuracy(rows: Any, coarse: NanoImageProcessor, query: str) -
     """Measure the balanced accuracy of linear discriminant analysis for an attribute, on photos not trained on.
 
     Features are `PATCH_SIDE` x `PATCH_SIDE` pixels of each instance at the input's resolution; the covariance is shrunk
-    (Ledoit and Wolf 2004); folds are split by source photo. Returns 1 where there is only one value, 0 where there are
-    too few photos.
+    (Ledoit and Wolf 2004); folds are split by source photo, with similar shares of values. Returns 1 where there is
+    only one value, 0 where there are too few photos.
     """
     instances = list(islice(_extract_patches(rows, coarse, query), MAX_INSTANCES))
     values = np.array([value for _, value, _ in instances])
@@ -127,13 +127,13 @@ def measure_linear_accuracy(rows: Any, coarse: NanoImageProcessor, query: str) -
     )  # pixels that never vary have no covariance to invert
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a value that is missing in a fold
-        predicted = cross_val_predict(
-            LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
-            patches,
-            values,
-            groups=photos,
-            cv=GroupKFold(FOLDS),
-        )
+        predicted = values.copy()
+        for others, fold in StratifiedGroupKFold(FOLDS).split(patches, values, photos):
+            if len(set(values[others])) < 2:  # all instances of a rare value are on the photos of this fold
+                predicted[fold] = values[others][0]
+                continue
+            classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+            predicted[fold] = classifier.fit(patches[others], values[others]).predict(patches[fold])
         return float(balanced_accuracy_score(values, predicted))
 
 

@@ -84,6 +84,15 @@ def test_few_photos_score_zero_and_one_value_scores_one() -> None:
     assert measure_linear_accuracy(few, COARSE, "attribute:body.size") == 1.0
 
 
+def test_a_value_on_one_photo_cannot_be_learned_from_the_others() -> None:
+    """Its fold is classified by what the other photos show, which may be a single value."""
+    rows = make_rows("colour").map(
+        lambda row: {"values": [[], ["blue" if row["photo"] == "0.jpg" else "red"] * len(BOXES)]}
+    )
+
+    assert measure_linear_accuracy(rows, COARSE, "attribute:body.colour") <= 0.5
+
+
 def make_slanted_rows() -> datasets.Dataset:
     """Make photos of 200 pixels with a bar at any angle, plain or with a dark middle, 80 pixels long and 4 thick."""
     rng, made = np.random.default_rng(0), []
