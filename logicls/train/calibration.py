@@ -290,18 +290,19 @@ def estimate_noise(errors: Sequence[float]) -> MeasurementNoise:
 def _fit_evidence_weights(spec: Spec, examples: Sequence[CalibrationExample], calibration: Calibration) -> Calibration:
     """Fit a logistic regression of violations on the log-odds derived from answers and those of the stated verdict.
 
-    Both weights are at least 0. Without both outcomes in the examples the calibration counts as not fitted.
+    Both weights are at least 0. Without both outcomes in the examples the calibration counts as not fitted. Constraints
+    about appearance do not count: their answers are no model's, and the stated verdict does not count for them.
     """
     from scipy.optimize import minimize
 
+    compared = {constraint.id for constraint in spec.constraints if constraint.is_compared}
     rows, is_violated = [], []
     for example in examples:
         stated = dict(example.prediction.violation_probabilities)
-        rules = compute_rule_probabilities(spec, example.prediction, example.size, calibration)
-        for rule in rules.values():
-            for name, p in rule.violations.items():
-                rows.append((log_odds(p), log_odds(stated.get(name, 0.0))))
-                is_violated.append(name in example.violations)
+        rules = compute_rule_probabilities(spec, example.prediction, example.size, calibration, skip=compared)
+        for name, p in (pair for key, one in rules.items() if key not in compared for pair in one.violations.items()):
+            rows.append((log_odds(p), log_odds(stated.get(name, 0.0))))
+            is_violated.append(name in example.violations)
     if not any(is_violated) or all(is_violated):
         return replace(calibration, example_count=0)
     x, sign = np.asarray(rows), np.where(is_violated, 1.0, -1.0)

@@ -24,7 +24,8 @@ def test_one_row_per_photo_and_one_column_per_violation(tmp_path):
     assert (tmp_path / "v.csv").read_text(encoding="utf-8").splitlines() == [
         "photo,outcome,violations,stated_violations,anomaly_score,review_reasons,score:gone,score:wrong cap,"
         "seconds,result_id,sha256,bundle_id,thresholds_id,spec_version,spec_hash,trained_spec_hash",
-        f'"line 2/Ä,1.jpg",fail,gone;wrong cap,gone,0.3000,,0.9000,0.6250,0.0250,{ids[0]},{"ab" * 32},kit,t1,7,c0ffee,c0ffee',
+        f'"line 2/Ä,1.jpg",fail,gone;wrong cap,gone,0.3000,,0.9000,0.6250,0.0250,{ids[0]},{"ab" * 32},kit,t1,7,'
+        "c0ffee,c0ffee",
         f"torn.jpg,review,,unreadable,1.0000,truncated;no answer,,,,{ids[1]},,,,,,",
         f"good.jpg,pass,,,0.0000,,,,,{ids[2]},,,,,,",
     ]

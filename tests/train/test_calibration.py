@@ -267,6 +267,29 @@ def test_stated_weight_follows_its_information(spec, stated_log_odds, least, mos
     assert least <= found.stated_weight <= most
 
 
+def test_looks_do_not_change_the_weights(tmp_path, spec):
+    """A rule about appearance, wrong about every second photo, leaves the weights of answers and verdict alone."""
+    rule = "  - {id: whole, appearance: {of: pin}, violation: damaged}\n"
+    (tmp_path / "looks.yaml").write_text(SPEC + rule)
+    rng = np.random.default_rng(0)
+    examples = [sample_example(rng, 3.0) for _ in range(200)]
+    looks = [
+        Answer("appearance:pin", ("anomalous",), probabilities=(0.99,), rarities=(1e-6,)) if number % 2 else
+        Answer("appearance:pin", ("normal",), probabilities=(0.98,), rarities=(0.5,))
+        for number in range(len(examples))
+    ]  # fmt: skip
+    compared = [
+        replace(one, prediction=replace(one.prediction, answers=(*one.prediction.answers, look)))
+        for one, look in zip(examples, looks, strict=True)
+    ]
+
+    without, found = fit_calibration(spec, examples), fit_calibration(load_spec(tmp_path / "looks.yaml"), compared)
+
+    assert (found.derived_weight, found.stated_weight, found.offset) == (
+        without.derived_weight, without.stated_weight, without.offset,
+    )  # fmt: skip
+
+
 def test_outliers_do_not_change_the_noise():
     """Two of 200 measurements are outliers: the standard deviation is that of the rest, 1.4826 x 0.5 by hand."""
     spread = estimate_noise([0.5, -0.5] * 99 + [30.0, -40.0])

@@ -36,7 +36,8 @@ def test_too_few_minutes_are_refused():
         fit_steps_to_time(pace, 0.1, elapsed=4.0)
 
     message = str(caught.value)
-    assert message.startswith("LC413 0.1 minutes are too few: preparation took 0.1, and 3 steps fit into the rest. Allow")
+    reason = "preparation took 0.1, and 3 steps fit into the rest. Allow"
+    assert message.startswith(f"LC413 0.1 minutes are too few: {reason}")
     assert "Allow 0.2 minutes at least" in message
     assert fit_steps_to_time(pace, 0.2, elapsed=4.0) >= MIN_STEPS
 
