@@ -95,18 +95,19 @@ def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int
 
     Args:
         spec: Rules of the product.
-        answers: Answers to all queries; the verdict is last. Those to questions for a model are written.
+        answers: Answers to all queries; the verdict is last. Those to questions for a model are written, and no sentence
+            about rules that need other answers: nothing in the text would support it.
         size: Width and height of the photo.
         rng: Draws the phrasings.
 
     `answer_format` parses the same answers from it.
     """
     findings = evaluate(spec, index_answers(answers), *size)
-    reasons = {constraint.id: constraint.why for constraint in spec.constraints}
+    reasons = {constraint.id: constraint.why for constraint in spec.constraints if not constraint.is_compared}
     questions = {query.id for query in decompose(spec)}
     lines = [
         answer_format.format_answers(answer for answer in answers if answer.query in questions),
-        *(sample_reasoning(finding, rng, reasons[finding.constraint]) for finding in findings),
+        *(sample_reasoning(f, rng, reasons[f.constraint]) for f in findings if f.constraint in reasons),
     ]
     verdicts = _render_phrasings("verdicts", **verdict_variables(answers[-1].values, spec.product.name))
     return "\n".join([*lines, _draw(verdicts, rng)])

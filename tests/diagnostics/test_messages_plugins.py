@@ -32,9 +32,10 @@ from logicls.records import PluginInfo
 
 def hub_bundle() -> Bundle:
     """Return a bundle of a Hugging Face model, without the model."""
-    spec = load_spec(Path(__file__).parents[1] / "fixtures" / "bundle_0_1" / "spec.yaml")
+    folder = Path(__file__).parents[1] / "fixtures" / "bundle_0_1"
+    spec = load_spec(folder / "spec.yaml")
     hub = HubModelInfo("org/model", "", "", False, "float32", False, BoxFamily.pixels)
-    return Bundle(Path("bundle"), "0", spec, None, None, 1, hub)
+    return Bundle(folder, "0", spec, None, None, 1, hub)
 
 
 def make_photos(name: str) -> Path:

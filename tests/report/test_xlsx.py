@@ -33,6 +33,7 @@ def test_each_verdict_has_a_row_with_provenance(write_and_open):
         "stated_violations": "gone", "anomaly_score": 0.9, "review_reasons": None, "score:gone": 0.9,
         "score:stray": 0.1, "seconds": 0.02, "result_id": rows[0]["result_id"], "sha256": "ab" * 32, "bundle_id": "kit",
         "thresholds_id": "t1", "spec_version": "7", "spec_hash": "c0ffee",
+        "trained_spec_hash": "c0ffee",
     }  # fmt: skip
     assert len(rows[0]["result_id"]) == 12
     texts = [rows[1][key] for key in ("stated_violations", "severity", "review_reasons")]

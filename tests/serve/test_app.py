@@ -128,7 +128,9 @@ def test_requests_before_the_self_test_get_503(bundle, png):
     assert [(answer.status_code, answer.json()) for answer in before] == [
         (503, {"ready": False}), (503, {"detail": "The server is not ready yet."})
     ]  # fmt: skip
-    assert after[0].json() == {"ready": True, "bundle": bundle.id, "spec": bundle.spec.hash}
+    assert after[0].json() == {
+        "ready": True, "bundle": bundle.id, "spec": bundle.spec.hash, "trained_spec": bundle.spec.hash,
+    }  # fmt: skip
     assert [answer.status_code for answer in after] == [200, 200]
 
 

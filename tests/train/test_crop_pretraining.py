@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from logicls.io.resources import resource_path
 from logicls.models.nano.crop_encoder import BACKBONE_FILE
 from logicls.predict.readers import make_reader
+from logicls.predict.readers.nano import NanoReader
 from logicls.predict.readers.protocol import predict_arrays
 from logicls.predict.self_test import open_bundle
 from logicls.pretraining.base_training import CropClassifier
@@ -144,7 +145,7 @@ def test_detail_trains_and_predicts_with_crops(synth, tmp_path):
     assert crop_steps == [(1, 3), (2, 3), (3, 3)]
     photo = np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8)
     assert open_bundle(bundle.path).model.config.detail == 2
-    assert make_reader(bundle).input_size == tuple(2 * side for side in bundle.model.config.image_size)
+    assert NanoReader(bundle).input_size == tuple(2 * side for side in bundle.model.config.image_size)
     assert {answer.query for answer in predict_arrays(make_reader(bundle), [photo])[0].answers}
     assert any(name.startswith("detection_head.crop_encoder.") for name in bundle.model.state_dict())
 

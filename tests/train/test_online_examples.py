@@ -12,7 +12,7 @@ from logicls.errors import DataError
 from logicls.models.nano.answer_codec import NanoAnswerCodec
 from logicls.synth.dataset import build_row
 from logicls.train.batching import TrainingBatches
-from logicls.train.encoding import ExampleEncoder
+from logicls.train.encoding import ExampleEncoder, find_angle_queries
 from logicls.train.fit import fit
 from logicls.train.metrics_log import TrainingObserver
 from logicls.train.online_examples import make_online_task, open_online_examples
@@ -51,7 +51,7 @@ def test_online_examples_continue_the_set(synth, checked):
     """They are those that a larger set would have next, of smaller photos; none repeats."""
     online = open_online_examples(synth, checked, **SETTINGS, workers=0)
     maker = online.source.create_generator()
-    encoder = ExampleEncoder(NanoAnswerCodec(checked.processor), 3.0)
+    encoder = ExampleEncoder(NanoAnswerCodec(checked.processor), 3.0, find_angle_queries(checked.spec))
 
     parts = list(online.generate_parts(0, 3))
 

@@ -45,6 +45,10 @@ RISK_TARGETS: Mapping[str, RiskTarget] = {
 overkill 10."""
 
 
+MAX_REVIEW_SHARE = 0.1
+"""Share of good samples that a lower threshold, moved for the sake of escapes, may send to review: over all rules."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledRule:
     """One rule on one photo of the ground truth."""
@@ -101,9 +105,10 @@ def choose_thresholds(
     Certified thresholds meet the target rates at the confidence level. A constraint with too few photos of its own is
     given the thresholds of all constraints of its severity together. Where these are too few as well, or with
     `certified` false, thresholds are observed ones: those of Chow's rule (`RISK_TARGETS`), moved only where the
-    samples refute the target rates (`choose_observed_limits`). The guarantee says what the samples show, and that of
-    thresholds that are not certified that it is about these samples alone. A constraint about appearance has its own
-    bars (`compared_thresholds`).
+    samples refute the target rates (`choose_observed_limits`), and not below what good samples have: where broken ones
+    look just like good ones no threshold finds them, and one below both would send every photo to review. The guarantee
+    says what the samples show, and that of thresholds that are not certified that it is about these samples alone. A
+    constraint about appearance has its own bars (`compared_thresholds`).
 
     Args:
         spec: Spec of the constraints.
@@ -118,13 +123,15 @@ def choose_thresholds(
         target = targets[severity]
         rules = [c.id for c in spec.constraints if c.severity == severity and not c.is_compared]
         own = {rule: [sample for sample in samples if sample.constraint == rule] for rule in rules}
+        floors = {rule: _lowest_useful_limit(own[rule], len(spec.constraints)) for rule in rules}
         lows = _choose_limits(
             {rule: [sample.escape_value for sample in own[rule] if sample.is_broken] for rule in rules},
-            ErrorRate("escape rate", "broken", target.escape_rate, target.max_low), confidence, certified=certified,
+            ErrorRate("escape rate", "broken", target.escape_rate, target.max_low), confidence,
+            {} if certified else floors, certified=certified,
         )  # fmt: skip
         highs = _choose_limits(
             {rule: [sample.overkill_value for sample in own[rule] if not sample.is_broken] for rule in rules},
-            ErrorRate("overkill rate", "good", target.overkill_rate, 1 - target.min_high), confidence,
+            ErrorRate("overkill rate", "good", target.overkill_rate, 1 - target.min_high), confidence, {},
             certified=certified,
         )  # fmt: skip
         for rule in rules:
@@ -132,6 +139,16 @@ def choose_thresholds(
             scope = "" if certified else f"; shown by {origin}, not promised for others"
             limits[rule] = RuleThresholds(low, max(1 - distance, low), f"{escapes}; {overkill}{scope}", severity)
     return Thresholds(tuple((constraint.id, limits[constraint.id]) for constraint in spec.constraints), origin)
+
+
+def _lowest_useful_limit(samples: Sequence[LabelledRule], rules: int) -> float:
+    """Return the limit above which a rule sends its share of `MAX_REVIEW_SHARE` of good samples to review.
+
+    `rules`: number of rules that the share is divided among. Without good samples it is 0.
+    """
+    good = sorted(sample.probability for sample in samples if not sample.is_broken)
+    allowed = int(MAX_REVIEW_SHARE / rules * len(good))
+    return math.nextafter(good[-1 - allowed], math.inf) if good else 0.0
 
 
 def compared_thresholds(constraint: Constraint) -> RuleThresholds:
@@ -154,14 +171,20 @@ class ErrorRate:
 
 
 def _choose_limits(
-    values: Mapping[str, Sequence[float]], rate: ErrorRate, confidence: float, *, certified: bool
+    values: Mapping[str, Sequence[float]],
+    rate: ErrorRate,
+    confidence: float,
+    floors: Mapping[str, float],
+    *,
+    certified: bool,
 ) -> dict[str, tuple[float, str]]:
     """Return the limit of each rule, below which values are errors, and its guarantee.
 
-    `values`: rule → values of its samples.
+    `values`: rule → values of its samples. `floors`: rule → lower limit of its limit, if it has one.
     """
     required, pool = required_photos(rate.target, confidence), [value for own in values.values() for value in own]
     observed = choose_observed_limits(values, rate.target, confidence, max_limit=rate.max_limit)
+    observed = {rule: max(limit, min(floors.get(rule, 0.0), rate.max_limit)) for rule, limit in observed.items()}
     errors = {rule: sum(value < observed[rule] for value in own) for rule, own in values.items()}
     limits: dict[str, tuple[float, str]] = {}
     for rule, own in values.items():

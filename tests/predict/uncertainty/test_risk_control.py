@@ -68,6 +68,22 @@ def test_largest_certified_threshold():
     assert largest_certified_threshold(values, 0.01, 0.95, maximum=0.015) == 0.015
 
 
+def test_no_threshold_below_good_samples(spec):
+    """Broken ones that look like good ones lower an observed threshold to the good ones, not below all of them."""
+    good = [*np.linspace(0.01, 0.015, 290).tolist(), *[0.3] * 10]
+    own = samples("pins", [*[0.002] * 20, *[0.99] * 80], good)
+    arguments = {"confidence": 0.95, "origin": "test"}
+
+    limit = choose_thresholds(spec, own, RISK_TARGETS, **arguments, certified=False).for_rule("pins")
+    certified = choose_thresholds(spec, [*own, *own, *own], RISK_TARGETS, **arguments).for_rule("pins")
+
+    to_review = sum(limit.low <= probability for probability in good) / len(good)
+    assert (0.015 < limit.low <= 0.1, to_review <= 0.1 / 3) == (True, True)
+    assert "escape rate" in limit.guarantee
+    assert "20 of 100" in limit.guarantee
+    assert certified.low <= 0.002
+
+
 def test_guarantee_from_own_photos(spec):
     """300 broken and 300 good ones, one of them with a low probability: the lower threshold is below it."""
     own = samples("pins", [0.04, *[0.99] * 299], [0.001] * 300)
