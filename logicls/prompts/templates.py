@@ -95,7 +95,7 @@ def build_response(spec: Spec, answers: tuple[Answer, ...], size: tuple[int, int
 
     Args:
         spec: Rules of the product.
-        answers: Answers to all queries; the verdict is last. Those to questions for a model are written, and no sentence
+        answers: Answers to all queries; the verdict is last. Those to questions for a model are written, no sentence
             about rules that need other answers: nothing in the text would support it.
         size: Width and height of the photo.
         rng: Draws the phrasings.
