@@ -8,7 +8,7 @@ from typing import assert_never
 
 from logicls.anomaly.features import build_extractor, input_size
 from logicls.anomaly.scores import ScoreThreshold
-from logicls.data.coco import read_dataset_for
+from logicls.data.defects import read_dataset_with_defects, select_good
 from logicls.data.image_io import read_photo
 from logicls.errors import DataError, Problem, relative_path
 from logicls.models.bundle import Bundle
@@ -47,7 +47,7 @@ def fit_expert(
         DataError: The dataset is invalid, or has too few photos (LC720).
         PhotoError: A photo cannot be read.
     """
-    dataset = read_dataset_for(bundle.spec, data)
+    dataset = select_good(read_dataset_with_defects(bundle.spec, data))
     if len(dataset.scenes) < MIN_GOOD_PHOTOS:
         message = f"has {len(dataset.scenes)} good photos; an expert needs at least {MIN_GOOD_PHOTOS}, better 50."
         raise DataError(Problem("LC720", message, relative_path(data), advice="Take more photos of good products."))

@@ -115,13 +115,17 @@ def test_bundle_id_is_unchanged(bundle, dataset):
     assert load_bundle(bundle.path).id == bundle.id
 
 
-def test_too_few_photos(bundle, dataset, tmp_path):
-    """Nine photos are too few: LC720."""
+@pytest.mark.parametrize(("photos", "defects"), [(9, 0), (10, 1)])
+def test_too_few_photos(bundle, dataset, tmp_path, photos, defects):
+    """Nine photos are too few, LC720, and photos that truth.csv declares to be defective are not good ones."""
     coco = json.loads((dataset / "annotations.json").read_text())
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "images").symlink_to(dataset / "images")
-    single = {**coco, "images": coco["images"][:9], "annotations": coco["annotations"][:9]}
+    single = {**coco, "images": coco["images"][:photos], "annotations": coco["annotations"][:photos]}
     (tmp_path / "few" / "annotations.json").write_text(json.dumps(single))
+    declared = [f"{image['file_name']},missing" for image in single["images"][:defects]]
+    if declared:
+        (tmp_path / "few" / "truth.csv").write_text("\n".join(["image,violations", *declared]) + "\n")
 
     with pytest.raises(DataError, match="has 9 good photos") as caught:
         fit_expert(bundle, tmp_path / "few", SMALL)
