@@ -225,14 +225,20 @@ def turned(rng: random.Random, values: list[float]) -> Body:
 
 
 def measured(truth: Truth, body: Body, size: str, frame: Box | None) -> list[float]:
-    """Every value in the frame."""
+    """Every value in the frame; none if it is not clear what is nearest."""
     if size in ("distance", "angle"):
         ones, others = (truth.places(name, frame) for name in body[size])
-        return [
-            between(size, one, min(rest, key=lambda o: math.dist(one.centre, o.centre))) / unit(truth, body, size)
-            for one in ones
-            if (rest := [o for o in others if o is not one])
+        ranked = [
+            sorted((o for o in others if o is not one), key=lambda o: math.dist(one.centre, o.centre)) for one in ones
         ]
+        gaps = [
+            abs(math.dist(one.centre, a.centre) - math.dist(one.centre, b.centre))
+            for one, (a, b, *_) in ((one, rest) for one, rest in zip(ones, ranked, strict=True) if len(rest) > 1)
+        ]
+        if size == "angle" and min(gaps, default=1.0) < 1e-6:
+            return []
+        pairs = [(one, rest[0]) for one, rest in zip(ones, ranked, strict=True) if rest]
+        return [between(size, one, nearest) / unit(truth, body, size) for one, nearest in pairs]
     boxes = [i.box for i in truth.things(body[size], frame)]
     if size == "fill":
         places = truth.places(body.get("relative_to", "jar"), frame)

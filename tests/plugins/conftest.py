@@ -49,7 +49,7 @@ def plugin_setup(make_bundle, box_spec, dataset, good, tmp_path_factory) -> Plug
     write_probe(bundle, shards(root, good[:2]))
     write_thresholds(
         bundle.path / THRESHOLDS_FILE,
-        Thresholds(tuple((c.id, RuleThresholds(0.01, 0.99)) for c in bundle.spec.constraints)),
+        Thresholds(tuple((c.id, RuleThresholds(0.01, 1.0)) for c in bundle.spec.constraints)),
     )
     fit_expert(load_bundle(bundle.path), dataset, ExpertSettings(patches=144, coreset_ratio=0.5, neighbourhood=1))
     (bundle.path / STANDING).unlink()
