@@ -113,10 +113,14 @@ def hub_to_json(hub: HubModelInfo) -> Mapping[str, object]:
     return asdict(hub)
 
 
+MERGED_WEIGHT_FILES = "model*.safetensors"
+"""Names of the weights of a merged model, as `save_pretrained` writes them: in one file, or in several."""
+
+
 def hash_weights(folder: Path, hub: Mapping[str, Any]) -> str:
-    """Compute twelve hex digits that identify a trained hub model."""
+    """Compute twelve hex digits that identify a trained hub model; a bundle's other tensors do not count."""
     if hub.get("merged"):
-        return hash_checkpoint(folder)[:12]
+        return hash_checkpoint(folder, MERGED_WEIGHT_FILES)[:12]
     try:
         adapter = (folder / ADAPTER_FILE).read_bytes()
     except OSError as error:

@@ -79,7 +79,7 @@ def test_exact_match_never_falls(grpo_run):
 
     assert [row["step"] for row in rows] == ["0", "2", "4"]
     outcome = "no improvement" if best == "0" else f"weights of step {best}"
-    assert outcome in lines[-2]
+    assert any(outcome in line for line in lines[-4:])
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_initial_weights_are_kept_without_improvement(synth, start_bundle, tmp_p
     before, after = (load_file(path / "model.safetensors") for path in (start_bundle, tmp_path / "out"))
     rows = read_rows(tmp_path / "out" / "work" / "validation.csv")
     assert float(rows[-1]["loss"]) > float(rows[0]["loss"]) + 1
-    assert lines[-2].endswith("no improvement; the bundle has the initial weights")
+    assert any(line.endswith("no improvement; the bundle has the initial weights") for line in lines[-4:])
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert made.id == load_bundle(start_bundle).id
 
