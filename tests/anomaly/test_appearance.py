@@ -22,6 +22,7 @@ from logicls.anomaly.appearance import (
     fit_memory,
     memory_from_tensors,
     memory_to_tensors,
+    trim_overlaps,
 )
 from logicls.io.resources import resource_path
 from logicls.models.nano import NanoForImageTextToText
@@ -214,3 +215,20 @@ def test_state_round_trip(memory, stem):
     assert (restored.scores, restored.photo_names, restored.crop) == (memory.scores, memory.photo_names, memory.crop)
     with pytest.raises(KeyError):
         memory_from_tensors({}, ())
+
+
+@pytest.mark.parametrize(
+    ("boxes", "trimmed"),
+    [
+        ([Box(0, 0, 35, 28), Box(28, 0, 58, 28)], [Box(0, 0, 28, 28), Box(28, 0, 58, 28)]),
+        ([Box(10, 0, 40, 28), Box(0, 20, 50, 50)], [Box(10, 0, 40, 28), Box(0, 28, 50, 50)]),
+        ([Box(0, 0, 10, 10), Box(20, 0, 30, 10)], [Box(0, 0, 10, 10), Box(20, 0, 30, 10)]),
+        ([Box(0, 0, 100, 100), Box(40, 40, 60, 60)], [Box(0, 0, 100, 100), Box(40, 40, 60, 60)]),
+        ([Box(0, 0, 10, 10)], [Box(0, 0, 10, 10)]),
+        ([], []),
+    ],
+    ids=["beside", "below", "apart", "inside", "single", "none"],
+)
+def test_boxes_of_touching_instances(boxes, trimmed):
+    """The larger box ends where its neighbour begins; a box around another one stays."""
+    assert trim_overlaps(boxes) == trimmed

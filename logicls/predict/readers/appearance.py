@@ -26,6 +26,7 @@ from logicls.anomaly.appearance import (
     find_covers,
     memory_from_tensors,
     memory_to_tensors,
+    trim_overlaps,
 )
 from logicls.anomaly.features import build_extractor
 from logicls.constraints.families.appearance import anomaly_probability
@@ -115,7 +116,7 @@ class LetterboxPlacement:
             if answer.query.startswith("locate:")
         }
         others = [box for name, found in boxes.items() if name != component for box in found]
-        own, angles = boxes.get(component, []), answers.get(f"orientation:{component}")
+        own, angles = trim_overlaps(boxes.get(component, [])), answers.get(f"orientation:{component}")
         values = angles.values if angles is not None and angles.readable else ()
         degrees = [float(value) for value in values] if len(values) == len(own) else [0.0] * len(own)
         return [PlacedInstance(box, angle, find_covers(box, others)) for box, angle in zip(own, degrees, strict=True)]
