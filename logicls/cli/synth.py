@@ -69,10 +69,14 @@ def synthesize_with_progress(request: SynthesisRequest, *, workers: int) -> None
 def _list_limitations(request: SynthesisRequest) -> list[str]:
     """Return the real defects in use, those that could not be synthesised, and augmentations that the rules forbid."""
     from logicls.synth.dataset_card import load_coverage
-    from logicls.synth.pipeline import describe_real_defects, describe_restrictions
+    from logicls.synth.pipeline import load_source
 
-    real_defects = describe_real_defects(request)
-    return [*real_defects, *load_coverage(request.out).to_lines(), *describe_restrictions(request)]
+    generator = load_source(request).create_generator()
+    return [
+        *generator.sampler.describe_real_defects(),
+        *load_coverage(request.out).to_lines(),
+        *generator.augmenter.describe_restrictions(),
+    ]
 
 
 def _export(request: SynthesisRequest, export_format: ExportFormat, box_format: BoxFamily | None) -> Path:

@@ -363,6 +363,8 @@ class Dataset:
     alone if it is only said to be defective."""
     defect_images: Mapping[str, Path] = field(default_factory=dict)
     """Photo of another folder of defective photos → its file (`merge_defects`)."""
+    merged_annotations: tuple[tuple[Path, int], ...] = ()
+    """Annotation file of each merged dataset, and the number that was added to its ids."""
 
     reference_angles: Mapping[str, float] = field(default_factory=dict)
     """Component → the annotated angle that is its right pose, and counts as 0."""

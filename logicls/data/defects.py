@@ -80,6 +80,7 @@ def merge_defects(dataset: Dataset, defects: Dataset) -> Dataset:
             **{name: declared.get(photo, (ANY_VIOLATION,)) for photo, name in names.items()},
         },
         defect_images={names[scene.photo]: defects.image_path(scene) for scene in defects.scenes},
+        merged_annotations=((defects.annotations_path, shift),),
     )
 
 

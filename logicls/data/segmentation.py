@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,23 +51,24 @@ def read_segmentations(dataset: Dataset) -> Mapping[int, Segmentation]:
     sizes = {i.id: (scene.width, scene.height) for scene in dataset.scenes for i in scene.instances}
     segmentations: dict[int, Segmentation] = {}
     problems: list[Problem] = []
-    file = relative_path(dataset.annotations_path)
-    for number, raw in _read_raw_segmentations(dataset):
-        if number not in sizes:
-            continue
-        segmentation, fault = _parse_segmentation(raw, *sizes[number])
-        if segmentation is None:
-            message = f"segmentation {json.dumps(raw)[:60]} of annotation {number} {fault}."
-            problems.append(Problem("LC112", message, file, advice="Redraw or delete it: the box is sufficient."))
-        else:
-            segmentations[number] = segmentation
+    for path, shift in ((dataset.annotations_path, 0), *dataset.merged_annotations):
+        for number, raw in _read_raw_segmentations(path):
+            if number + shift not in sizes:
+                continue
+            segmentation, fault = _parse_segmentation(raw, *sizes[number + shift])
+            if segmentation is None:
+                message = f"segmentation {json.dumps(raw)[:60]} of annotation {number} {fault}."
+                advice = "Redraw or delete it: the box is sufficient."
+                problems.append(Problem("LC112", message, relative_path(path), advice=advice))
+            else:
+                segmentations[number + shift] = segmentation
     if problems:
         raise DataError(truncate_problems(problems))
     return segmentations
 
 
-def _read_raw_segmentations(dataset: Dataset) -> Iterator[tuple[int, Any]]:
-    content = parse_json(read_utf8(dataset.annotations_path), relative_path(dataset.annotations_path))
+def _read_raw_segmentations(path: Path) -> Iterator[tuple[int, Any]]:
+    content = parse_json(read_utf8(path), relative_path(path))
     rows = content.get("annotations") if isinstance(content, dict) else None
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and row.get("segmentation") and row.get("iscrowd") != 1:

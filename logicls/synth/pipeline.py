@@ -25,11 +25,11 @@ import pyarrow.parquet as pq
 from logicls.constraints.spec.loader import load_spec
 from logicls.constraints.spec.models import Spec
 from logicls.constraints.spec.yaml_reader import read_text
-from logicls.data.coco import Dataset, read_dataset
-from logicls.data.defects import TRUTH_FILE, id_shift, read_dataset_with_defects
+from logicls.data.coco import Dataset
+from logicls.data.defects import TRUTH_FILE, read_dataset_with_defects
 from logicls.data.image_io import read_header
 from logicls.data.segmentation import Segmentation, read_segmentations
-from logicls.errors import DataError, PhotoError, Problem, count_text
+from logicls.errors import DataError, PhotoError, Problem
 from logicls.io.atomic import atomic_path, delete_temporary_files, write_text
 from logicls.io.processes import block_sigint, exit_with_parent
 from logicls.io.resources import resource_path
@@ -220,17 +220,7 @@ def load_source(request: SynthesisRequest) -> SynthesisSource:
         load_augmentation_settings(resource_path("synth/augment.yaml")),
         load_balance_settings(resource_path("synth/balance.yaml")),
     )
-    return SynthesisSource(spec, dataset, _read_segmentations(request), *settings, request.seed)
-
-
-def _read_segmentations(request: SynthesisRequest) -> Mapping[int, Segmentation]:
-    """Return annotation id → segmentation, with the ids of the merged dataset."""
-    dataset = read_dataset(request.data)
-    found = dict(read_segmentations(dataset))
-    if request.defects is not None:
-        shift = id_shift(dataset)
-        found |= {number + shift: one for number, one in read_segmentations(read_dataset(request.defects)).items()}
-    return found
+    return SynthesisSource(spec, dataset, read_segmentations(dataset), *settings, request.seed)
 
 
 def generate_preview(request: SynthesisRequest, count: int) -> Iterator[Example]:
@@ -243,19 +233,6 @@ def describe_restrictions(request: SynthesisRequest) -> list[str]:
     """Name each requested augmentation that the rules or the photos do not allow, and the reason."""
     source = load_source(request)
     return list(Augmenter(source.spec, source.augmentation, source.dataset.scenes).describe_restrictions())
-
-
-def describe_real_defects(request: SynthesisRequest) -> list[str]:
-    """Say how many photos of real defects are used for which violation, and how many photos are not used."""
-    sampler = load_source(request).create_generator().sampler
-    counts = sampler.count_real_defects()
-    used = ", ".join(f"{name} {number}" for name, number in counts.items())
-    lines = [f"photos of real defects: {used}"] if counts else []
-    unused = count_text(len(sampler.unused_photos), "photo")
-    return [
-        *lines,
-        *([f"{unused} not used: declared defects that the annotations do not show"] if sampler.unused_photos else []),
-    ]
 
 
 def hash_inputs(spec: Spec, data: Path, defects: Path | None = None) -> dict[str, object]:

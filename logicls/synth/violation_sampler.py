@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +26,7 @@ from logicls.constraints.families.edits import (
 )
 from logicls.constraints.lint.data_audit import ANY_VIOLATION
 from logicls.constraints.spec.models import Spec
+from logicls.errors import count_text
 from logicls.records import AppliedEdit, Scene
 from logicls.synth.compositor import Canvas
 from logicls.synth.editor import Editor
@@ -83,6 +85,15 @@ class ViolationSampler:
     def count_real_defects(self) -> dict[str, int]:
         """Count the photos of real defects of each violation that has any."""
         return {name: len(self._real_defects[name]) for name in self.spec.violations if name in self._real_defects}
+
+    def describe_real_defects(self) -> Iterator[str]:
+        """Say how many photos of real defects are used for which violation, and how many photos are not used."""
+        counts = self.count_real_defects()
+        if counts:
+            yield f"photos of real defects: {', '.join(f'{name} {number}' for name, number in counts.items())}"
+        if self.unused_photos:
+            unused = count_text(len(self.unused_photos), "photo")
+            yield f"{unused} not used: declared defects that the annotations do not show"
 
     def sample_real_defect(self, violation: str, rng: Rng) -> EditedPhoto | None:
         """Draw an unedited photo with that violation, or None: few photos are drawn seldom, and none if there is none.

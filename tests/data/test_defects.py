@@ -14,6 +14,7 @@ from logicls.constraints.lint.data_audit import ANY_VIOLATION
 from logicls.constraints.spec.models import Spec
 from logicls.data.coco import read_dataset
 from logicls.data.defects import check_declarations, id_shift, merge_defects, read_dataset_with_defects, select_good
+from logicls.data.segmentation import read_segmentations
 from logicls.errors import DataError
 from logicls.synth.instance_bank import InstanceBank
 
@@ -140,3 +141,15 @@ def test_donors_come_from_good_photos(good: Path, bad: Path) -> None:
     donors = [bank.sample("tray", rng) for _ in range(20)]
 
     assert {donor.scene.photo for donor in donors if donor} == {"a.png"}
+
+
+def test_segmentations_of_both_folders(good: Path, bad: Path) -> None:
+    """Outlines of defects are found under the ids of the merged dataset."""
+    for root, first in ((good, 2), (bad, 4)):
+        content = json.loads((root / "annotations.json").read_text())
+        content["annotations"][first - 1]["segmentation"] = [[2, 2, 10, 2, 10, 10]]
+        (root / "annotations.json").write_text(json.dumps(content))
+    dataset = read_dataset_with_defects(SPEC, good, bad)
+
+    assert sorted(read_segmentations(dataset)) == [2, id_shift(read_dataset(good)) + 4]
+    assert sorted(read_segmentations(read_dataset(good))) == [2]
