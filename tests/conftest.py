@@ -4,6 +4,7 @@ import atexit
 import os
 import runpy
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -74,3 +75,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return folder
 
     return made
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return a function that runs `logicls` in this process and returns exit code, stdout and stderr."""
+    from logicls.cli import app as cli  # after the import hook, and only where it is needed
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code, printed.out, printed.err
+
+    return call

@@ -13,25 +13,17 @@ import numpy as np
 import pytest
 import typer
 
-from logicls.cli.app import app, main
+from logicls.cli.app import app
 from logicls.cli.options import FORMER_OPTIONS, AliasedCommand
 from logicls.io import resources
 from logicls.io.resources import resource_path
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Function that runs `logicls` in this process and returns (exit code, standard output, standard error)."""
+def run(run, monkeypatch):
+    """Return the function with a terminal of a fixed width."""
     monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return call
+    return run
 
 
 @pytest.fixture

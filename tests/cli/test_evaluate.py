@@ -4,14 +4,12 @@ import csv
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from logicls.cli.app import main
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.jsonl import Appender
 from logicls.io.resources import resource_path
@@ -28,18 +26,10 @@ WIDTH = 100
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Function that runs `logicls` in this process and returns (exit code, standard output, standard error)."""
+def run(run, monkeypatch):
+    """Return the function with a terminal of a fixed width."""
     monkeypatch.setenv("COLUMNS", str(WIDTH))
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return call
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -5,28 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 
 import pytest
 
-from logicls.cli import app as cli
 from logicls.constraints.spec.loader import load_spec
 from logicls.io.resources import resource_path
 from logicls.predict.serialization import read_verdicts, result_id
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Return a function that runs `logicls` in this process and returns exit code, stdout and stderr."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from logicls.cli import app as cli
 from logicls.predict.folder.runner import predict_folder
 
 
@@ -31,20 +29,6 @@ def predicted(bundle, photos, tmp_path_factory):
 def verdicts(predicted, tmp_path):
     """Copy the verdicts."""
     return Path(shutil.copytree(predicted / "verdicts", tmp_path / "verdicts"))
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Return a function that runs `logicls` in this process and returns exit code, stdout and stderr."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["logicls", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code, printed.out, printed.err
-
-    return call
 
 
 def rewrite(verdicts, **changes):
