@@ -225,9 +225,7 @@ def extract_crops(
     cos, sin = (angle.cos() * span)[..., None, None], (angle.sin() * span)[..., None, None]
     x = (cos * across - sin * down) * flip[..., None, None]
     points = torch.stack([x, sin * across + cos * down], -1) + centre[..., None, None, :]
-    grid = (points / size * 2 - 1).flatten(1, 2)
-    crops: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
-    return crops.view(*crops.shape[:2], boxes.shape[1], CROP_SIDE, CROP_SIDE)
+    return _sample_points(photo, points, size)
 
 
 def extract_diagonal_crops(
@@ -265,9 +263,18 @@ def extract_diagonal_crops(
     across = down * (rows / columns) * flip[..., None, None]
     cos, sin = (angle.cos() * length)[..., None, None], (angle.sin() * length)[..., None, None]
     points = torch.stack([cos * along - sin * across, sin * along + cos * across], -1) + centre[..., None, None, :]
+    return _sample_points(photo, points, size)
+
+
+def _sample_points(
+    photo: Float[Tensor, "batch 3 height across"],
+    points: Float[Tensor, "batch crops rows columns 2"],
+    size: Float[Tensor, " 2"],
+) -> Float[Tensor, "batch 3 crops rows columns"]:
+    """Sample a photo of `size` (width, height) at points (x, y), in pixels; beyond its edge it is continued."""
     grid = (points / size * 2 - 1).flatten(1, 2)
     crops: Tensor = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)
-    return crops.view(*crops.shape[:2], angle.shape[1], rows, columns)
+    return crops.view(*crops.shape[:2], *points.shape[1:4])
 
 
 def _crop_grid(
